@@ -1,0 +1,218 @@
+"""The command line: flags that several scripts share, and errors in one line."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from common.labels import class_code
+
+INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
+
+
+def parser(description):
+    """Return a parser whose `--help` begins with a script's docstring."""
+    return argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_data(options):
+    """Add `--data`."""
+    options.add_argument(
+        "--data",
+        metavar="PATH|sample",
+        help="FER-2013 as a file or folder in any layout, or 'sample' for drawn faces "
+        "(default: the folder data/)",
+    )
+
+
+def add_out(options, script):
+    """Add `--out`, the folder that is written: `outputs/<script's name>` unless named."""
+    options.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("outputs") / Path(script).stem,
+        help="folder to write (default: %(default)s)",
+    )
+
+
+def add_seed(options):
+    """Add `--seed`."""
+    options.add_argument(
+        "--seed",
+        metavar="N",
+        type=non_negative,
+        default=0,
+        help="of everything random (default: %(default)s)",
+    )
+
+
+def add_model(options, *, many=False):
+    """Add `--model`: one run, or several where `many`."""
+    options.add_argument(
+        "--model",
+        metavar="RUN",
+        type=Path,
+        nargs="+" if many else None,
+        default=[Path("pretrained/cnn")] if many else Path("pretrained/cnn"),
+        help="run folder" + ("s, averaged" if many else "") + " (default: pretrained/cnn)",
+    )
+
+
+def add_images(options, default):
+    """Add `--images`, numbers of validation images."""
+    options.add_argument(
+        "--images",
+        metavar="N",
+        type=non_negative,
+        nargs="+",
+        default=default,
+        help=f"numbers of validation images (default: {' '.join(map(str, default))})",
+    )
+
+
+def add_training(options, *, epochs=80):
+    """Add the flags of training, with the report's values where it states them."""
+    options.add_argument(
+        "--epochs",
+        metavar="N",
+        type=positive,
+        default=epochs,
+        help="passes over the training rows; the schedule stretches (default: %(default)s)",
+    )
+    options.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=positive,
+        default=64,
+        help="rows a step (default: %(default)s)",
+    )
+    options.add_argument(
+        "--validation",
+        metavar="N",
+        type=positive,
+        help="rows held out to choose the epoch (default: 3000; 15 %% of small data)",
+    )
+    options.add_argument(
+        "--split-seed",
+        metavar="N",
+        type=non_negative,
+        default=0,
+        help="of the choice of those rows, the same for every run unless asked (default: 0)",
+    )
+    options.add_argument(
+        "--recipe",
+        choices=("sgd", "adamw", "report"),
+        default="sgd",
+        help="'sgd' and 'adamw' anneal the learning rate and smooth the labels; 'report' is a "
+        "plain constant-rate Adam (default: %(default)s)",
+    )
+    options.add_argument(
+        "--learning-rate", metavar="X", type=positive_number, help="highest (default: the recipe's)"
+    )
+    options.add_argument(
+        "--weight-decay",
+        metavar="X",
+        type=non_negative_number,
+        help="decoupled, times the learning rate (default: the recipe's)",
+    )
+    options.add_argument(
+        "--label-smoothing", metavar="X", type=fraction, help="0 to 1 (default: the recipe's)"
+    )
+    options.add_argument(
+        "--augmentation",
+        choices=("report", "gentle", "strong", "none"),
+        default="report",
+        help="'report': flip and shifts up to 0.1; 'gentle': up to 0.0625; 'strong': rotation, "
+        "zoom and erasing as well (default: %(default)s)",
+    )
+    options.add_argument(
+        "--class-weight",
+        choices=("none", "sqrt", "balanced"),
+        default="none",
+        help="weight of rare classes in the loss: by the root of 1/frequency, or by 1/frequency "
+        "(default: %(default)s)",
+    )
+    options.add_argument(
+        "--initial-weights", metavar="RUN", type=Path, help="start from the weights of this run"
+    )
+    options.add_argument(
+        "--precision",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        default="auto",
+        help="'auto': half precision where this machine is faster with it (default: %(default)s)",
+    )
+    options.add_argument(
+        "--tensorboard", action="store_true", help="also write logs for TensorBoard"
+    )
+    existing = options.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, after any kind of stop"
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace the run in --out by a new one"
+    )
+
+
+def positive(text):
+    """Return a whole number of 1 or more, for argparse."""
+    return _number(text, int, lambda value: value >= 1, "a whole number of 1 or more")
+
+
+def non_negative(text):
+    """Return a whole number of 0 or more, for argparse."""
+    return _number(
+        text, int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647"
+    )
+
+
+def positive_number(text):
+    """Return a finite number above 0, for argparse."""
+    return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
+
+
+def non_negative_number(text):
+    """Return a finite number of 0 or more, for argparse."""
+    return _number(text, float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
+
+
+def fraction(text):
+    """Return a number from 0 up to but not including 1, for argparse."""
+    return _number(text, float, lambda value: 0 <= value < 1, "a number in [0, 1)")
+
+
+def emotion(text):
+    """Return the code of a class by name or number, for argparse."""
+    try:
+        return class_code(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def run(main):
+    """Call a script's `main`; turn bad input into one line on stderr and exit status 2."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, OSError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _number(text, kind, valid, expected):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not valid(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+    return value

@@ -1,0 +1,360 @@
+"""Training with `fit`: hardware, recipes, batches by (seed, step), and a run that survives a kill.
+
+An epoch ends with everything on disk: the weights of the best epoch, the history, and the state
+from which the next epoch follows bit for bit.
+"""
+
+import contextlib
+import math
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import models, runs
+from common.augment import augment
+from common.data import to_inputs
+from common.labels import NUM_CLASSES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the report leaves open about training.
+
+    Attributes:
+        optimizer: "adam" (with decoupled weight decay) or "sgd" (Nesterov momentum 0.9).
+        learning_rate: its highest value.
+        annealed: rise over the first tenth, then fall along a cosine to 0; else constant.
+        weight_decay: decoupled, a step takes learning rate x decay of every kernel away.
+        label_smoothing: this much of each label is spread over all classes.
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    annealed: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+
+
+RECIPES = {
+    "report": Recipe(),
+    "sgd": Recipe("sgd", 0.05, annealed=True, weight_decay=5e-3, label_smoothing=0.1),
+    "adamw": Recipe("adam", 2e-3, annealed=True, weight_decay=0.02, label_smoothing=0.1),
+}
+WARM_UP = 0.1  # of all steps
+CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+def custom_recipe(name, **changes):
+    """Return the recipe of that name with every change that is not None."""
+    return replace(
+        RECIPES[name], **{key: value for key, value in changes.items() if value is not None}
+    )
+
+
+def prepare(*, seed, precision="auto"):
+    """Seed everything, choose the numeric precision, and return (strategy, description).
+
+    Args:
+        seed: of the weights, dropout, shuffling and augmentation.
+        precision: one of `PRECISIONS`; "auto" takes half precision where the hardware multiplies
+            faster in it. Weights, batch statistics, logits and the loss stay in float32.
+
+    Returns:
+        a `tf.distribute.Strategy` over all local GPUs when there are several, else None; and a
+        short text for people.
+    """
+    keras.utils.set_random_seed(seed)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # already initialised
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if precision == "auto":
+        precision = _fastest_precision(gpus)
+    keras.config.set_dtype_policy(precision)
+    strategy = tf.distribute.MirroredStrategy() if len(gpus) > 1 else None
+    device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "CPU"
+    return strategy, f"{device}, {precision}"
+
+
+def soft_labels(labels):
+    """Return one-hot float32 (n, 7) from codes (n,)."""
+    return np.eye(NUM_CLASSES, dtype=np.float32)[labels]
+
+
+def row_weights(labels, name):
+    """Return float32 (n,), mean 1: the weight of each row in the loss.
+
+    Args:
+        labels: codes (n,).
+        name: "none" (all 1), "balanced" (one over the frequency of the row's class) or "sqrt" (the
+            root of that, between the two).
+    """
+    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[name]
+    counts = np.maximum(np.bincount(labels, minlength=NUM_CLASSES), 1)
+    weights = (1.0 / counts[labels]) ** power
+    return (weights / weights.mean()).astype(np.float32)
+
+
+def batches(images, targets, weights, *, batch_size, augmentation, seed, first_step, last_step):
+    """Return a `tf.data.Dataset` of the batches from `first_step` up to `last_step`.
+
+    Batch k is the same in every run: the order of its epoch and its augmentation follow from
+    (seed, epoch) and (seed, k) alone. Every epoch takes every row once, the last batch of an epoch
+    being a smaller one where the rows do not divide.
+
+    Args:
+        images: uint8 (n, 48, 48).
+        targets: float32 (n, 7), rows that sum to 1.
+        weights: float32 (n,).
+        batch_size: rows a step.
+        augmentation: a name or `Policy` of `augment`.
+        seed: of the run.
+        first_step: counted from the start of training.
+        last_step: one past the last.
+    """
+    count = len(images)
+    steps = math.ceil(count / batch_size)
+    images, targets, weights = (tf.constant(array) for array in (images, targets, weights))
+
+    def batch(step):
+        epoch, position = step // steps, step % steps
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([seed, tf.cast(epoch, tf.int32)])
+        )
+        rows = order[position * batch_size : (position + 1) * batch_size]
+        pixels = tf.cast(tf.gather(images, rows), tf.float32)[..., tf.newaxis] / 255.0
+        pixels = augment(pixels, augmentation, tf.stack([seed, tf.cast(step, tf.int32)]))
+        return pixels, tf.gather(targets, rows), tf.gather(weights, rows)
+
+    return (
+        tf.data.Dataset.range(first_step, last_step, output_type=tf.int32)
+        .map(batch, num_parallel_calls=1)
+        .prefetch(2)
+    )
+
+
+def fit(
+    folder,
+    architecture,
+    training_data,
+    validation_data,
+    *,
+    recipe,
+    epochs,
+    batch_size=64,
+    augmentation="report",
+    seed=0,
+    strategy=None,
+    initial_weights=None,
+    tensorboard=False,
+    label="",
+):
+    """Train, and leave the best epoch in `folder/model.keras`; go on when `folder` has a state.
+
+    Args:
+        folder: the run folder.
+        architecture: a name that `models.build` knows.
+        training_data: images uint8 (n, 48, 48), targets float32 (n, 7), weights float32 (n,).
+        validation_data: images uint8 (m, 48, 48), labels (m,). They choose the epoch that is kept.
+        recipe: a `Recipe`.
+        epochs: passes over the training rows; an annealed recipe stretches over them.
+        batch_size: rows a step.
+        augmentation: a name of `augment.POLICIES`.
+        seed: of shuffling and augmentation (dropout and weights: see `prepare`).
+        strategy: of `prepare`.
+        initial_weights: list of arrays to start from, or None for random ones.
+        tensorboard: also write logs for TensorBoard into `folder/tensorboard`.
+        label: what the line of an epoch starts with.
+
+    Returns:
+        list of dictionaries, one an epoch: what `history.csv` holds.
+
+    Raises:
+        ValueError: the loss became NaN or infinite.
+    """
+    images, targets, weights = training_data
+    validation_images, validation_labels = validation_data
+    steps = math.ceil(len(images) / batch_size)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = models.logits_model(models.build(architecture, fused=True))
+        model.compile(
+            optimizer=_optimizer(recipe, epochs * steps),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=recipe.label_smoothing
+            ),
+            weighted_metrics=[],
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        )
+        model.optimizer.build(model.trainable_variables)
+    if initial_weights is not None:
+        model.set_weights(initial_weights)
+    keeper = _KeepRun(Path(folder), architecture, epochs, label)
+    done = keeper.restore(model)
+    if done >= epochs:
+        return keeper.history
+    callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
+    data = batches(
+        images,
+        targets,
+        weights,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        seed=seed,
+        first_step=done * steps,
+        last_step=epochs * steps,
+    )
+    with _termination_as_interrupt():
+        try:
+            model.fit(
+                data,
+                initial_epoch=done,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                validation_data=(to_inputs(validation_images), soft_labels(validation_labels)),
+                validation_batch_size=128,
+                shuffle=False,  # `batches` has done it
+                callbacks=callbacks,
+                verbose=1 if sys.stdout.isatty() else 0,
+            )
+        except RuntimeError as error:
+            if "NaN" not in str(error) and "Invalid loss" not in str(error):
+                raise
+            raise ValueError(
+                f"{folder}: the loss is no longer a number after epoch {len(keeper.history)}: "
+                "choose a lower --learning-rate"
+            ) from error
+    return keeper.history
+
+
+class _KeepRun(keras.callbacks.Callback):
+    """Writes the best weights, the history and the state at the end of every epoch."""
+
+    def __init__(self, folder, architecture, epochs, label):
+        super().__init__()
+        self.folder = folder
+        self.architecture = architecture
+        self.epochs = epochs
+        self.label = label
+        self.history = []
+        self.best = {"epoch": 0, "validation_accuracy": -1.0}
+
+    def restore(self, model):
+        """Bring back the newest state, if any, and return the number of finished epochs."""
+        state = runs.load_state(self.folder)
+        if state is None:
+            return 0
+        arrays, record = state
+        for index, variable in enumerate(self._variables(model)):
+            variable.assign(arrays[f"{index:04d}"])
+        self.history, self.best = record["history"], record["best"]
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep everything that the epoch brought."""
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["loss"],
+            "accuracy": logs["accuracy"],
+            "validation_loss": logs["val_loss"],
+            "validation_accuracy": logs["val_accuracy"],
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": time.perf_counter() - self.began,
+        }
+        self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
+        self.history[-1]["epoch"] = epoch + 1
+        if row["validation_accuracy"] > self.best["validation_accuracy"]:
+            self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
+            models.save(self.folder / "model.keras", self.model, self.architecture)
+        arrays = {
+            f"{index:04d}": np.asarray(variable)
+            for index, variable in enumerate(self._variables(self.model))
+        }
+        runs.save_state(
+            self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
+        )
+        runs.write_table(self.folder / "history.csv", self.history)
+        self._say(self.history[-1])
+
+    def _say(self, row):
+        """Print the epoch in one line, with the time that is left."""
+        recent = [past["seconds"] for past in self.history[-5:]]
+        left = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        print(
+            f"{self.label}epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}  "
+            f"accuracy {row['accuracy']:.4f}  validation {row['validation_accuracy']:.4f} "
+            f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})  "
+            f"{row['seconds']:.0f} s  {duration(left)} left",
+            flush=True,
+        )
+
+    @staticmethod
+    def _variables(model):
+        """Return all that changes in training: weights, dropout seeds, the optimizer's own."""
+        return [*model.variables, *model.optimizer.variables]
+
+
+def duration(seconds):
+    """Return "2 h 05 min", "7 min" or "40 s"."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _optimizer(recipe, total_steps):
+    """Return the recipe's optimizer; biases and batch normalisation are not decayed."""
+    rate = recipe.learning_rate
+    if recipe.annealed:
+        warm_up = max(1, round(WARM_UP * total_steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, total_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
+        )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _fastest_precision(gpus):
+    """Return the Keras dtype policy with which this machine trains fastest."""
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        major = details.get("compute_capability", (0, 0))[0]
+        return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major >= 7 else "float32"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "float32"
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt():
+    """Let SIGTERM end training like Ctrl-C, so that the last words can be said."""
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
