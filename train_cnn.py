@@ -1,4 +1,18 @@
-"""Train the report's CNN on FER-2013 and write a Kaggle submission."""
+"""Train the report's CNN on FER-2013 and write a Kaggle submission.
+
+    python train_cnn.py --data data/fer2013
+    python train_cnn.py --data sample --epochs 3 --out outputs/cnn_sample
+
+Reads   the FER-2013 table or folder (--data), or draws sample faces.
+Writes  to --out: model.keras (the epoch with the best validation accuracy), curves.png,
+        metrics.json, history.csv, predictions.npz (validation), submission.csv, config.json,
+        split.npz, and state/, from which --resume goes on after any kind of stop.
+Expect  validation accuracy about 0.69 after 40 epochs; an epoch of the real data takes 2.5 minutes
+        on two CPU cores that multiply in bfloat16, 5 to 14 on others, seconds on a GPU.
+
+The defaults are the report's: 3,000 rows held out, flips and shifts up to 0.1, batches of 64, 80
+epochs. What it leaves open is set by --recipe.
+"""
 
 from common import cli, runs
 
@@ -14,7 +28,7 @@ def build_parser():
 
 
 def main(argv=None):
-    """Train and write the run folder."""
+    """Train the CNN and write its run folder."""
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:

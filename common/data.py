@@ -13,9 +13,9 @@ import json
 import os
 import stat
 import tarfile
+import warnings
 import zipfile
 import zlib
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from common import runs
 from common.labels import CLASS_NAMES, IMAGE_SHAPE, NUM_CLASSES, NUM_PIXELS, class_code
 
 DATA_FOLDER = Path(__file__).parents[1] / "data"
@@ -130,8 +131,9 @@ def load(source=None, *, cache=None):
         ValueError: the data is not what it should be; one line that names file, row and column.
     """
     if source is not None and str(source) == "sample":
-        return _load_sample()
-    path = DATA_FOLDER if source is None else Path(source)
+        path, read = Path(__file__).with_name("faces.py"), _draw_sample
+    else:
+        path, read = DATA_FOLDER if source is None else Path(source), _read_source
     if not path.exists():
         raise FileNotFoundError(f"no data at {path}. {WAYS_ON}")
     path = path.resolve()
@@ -144,7 +146,7 @@ def load(source=None, *, cache=None):
     key = hashlib.sha256(json.dumps([CACHE_FORMAT, stamps]).encode()).hexdigest()
     arrays = _read_cache(place, key)
     if arrays is None:
-        arrays = _read_source(path, [Path(name) for name, _, _ in stamps])
+        arrays = read(path, [Path(name) for name, _, _ in stamps])
         arrays["data_hash"] = np.array(_hash(arrays))
         if _stamps(path) == stamps:  # nobody wrote to the files while they were read
             _write_cache(place, {**arrays, "key": np.array(key)})
@@ -160,23 +162,18 @@ def load(source=None, *, cache=None):
     )
 
 
-def _load_sample():
+def _draw_sample(_path, _names):
+    """Return the arrays of the drawn faces by name."""
     from common import faces
 
     train_images, train_labels, test_images, test_labels = faces.draw_dataset()
-    arrays = {
+    return {
         "train_images": train_images,
         "train_labels": train_labels,
         "test_images": test_images,
+        "test_ids": np.arange(len(test_images), dtype=np.int64),
+        "test_labels": test_labels,
     }
-    return Faces(
-        **arrays,
-        test_ids=np.arange(len(test_images), dtype=np.int64),
-        test_labels=test_labels,
-        test_usage=None,
-        source="sample",
-        data_hash=_hash(arrays),
-    )
 
 
 def _hash(arrays):
@@ -225,31 +222,25 @@ def _is_hidden(name):
 def _read_cache(place, key):
     """Return the cached arrays by name, or None if there are none, old ones or damaged ones."""
     try:
-        with np.load(place, allow_pickle=False) as stored:  # checks the CRC of what it reads
-            if str(stored["key"]) != key:
-                return None
-            return {name: stored[name] for name in stored.files if name != "key"}
+        arrays = _read_arrays(place)
+        return arrays if str(arrays.pop("key")) == key else None
     except Exception:  # whatever a damaged file leads to, the remedy is to write it again
         return None
 
 
 def _write_cache(place, arrays):
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _write_npz(place, arrays)
+    with (
+        contextlib.suppress(OSError),
+        runs.atomic_write(place) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.savez(file, **arrays)
 
 
-def _write_npz(place, arrays):
-    """Write arrays to an npz file that is complete or not there at all."""
-    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, place)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _read_arrays(path):
+    """Return the arrays of an npz file by name, each one checked against its CRC."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 # ----------------------------------------------------------------------------- finding the tables
@@ -272,7 +263,7 @@ def _read_source(path, names):
         if tables[FULL]:
             return _read_full(tables[FULL][0])
         if tables[TRAIN] or tables[TEST]:
-            spoiled = [problem for file, problem in others if ".csv" in file.parts[-1].lower()]
+            spoiled = [problem for is_spoiled, problem in others if is_spoiled]
             if spoiled and not (tables[TRAIN] and tables[TEST]):
                 raise ValueError(f"{spoiled[0]}; to go without it, pass the other table as --data")
             return _read_pair(tables[TRAIN], tables[TEST])
@@ -285,7 +276,7 @@ def _read_source(path, names):
 
 
 def _recognise(files, stack):
-    """Return tables by kind, images, and (file, what is wrong with it) of everything else.
+    """Return tables by kind, images, and (is it a spoiled table, what is wrong) of the rest.
 
     Goes down level by level and stops at the first level that completes a data set, so that the
     second copy inside Kaggle's download (a tar.gz next to the tables) is left alone.
@@ -302,7 +293,7 @@ def _recognise(files, stack):
                     plain, head = _plain(file)
                     members = _members(plain, head, stack)
             except ValueError as error:
-                others.append((file, str(error)))
+                others.append((True, str(error)))
                 continue
             if members is not None:
                 for member in members:
@@ -314,7 +305,7 @@ def _recognise(files, stack):
                 if kind:
                     tables[kind].append(plain)
                 else:
-                    others.append((plain, problem))
+                    others.append((".csv" in plain.parts[-1].lower(), problem))
         if tables[FULL] or (tables[TRAIN] and tables[TEST]):
             break
     return tables, images, others
@@ -349,7 +340,7 @@ def _members(file, head, stack):
         raise ValueError(f"{file.name}: expected at most {MAX_NESTING} archives in each other")
     stream = stack.enter_context(file.open())
     if is_zip:
-        if not isinstance(stream, io.BufferedReader):  # not a file on disk
+        if file.nesting or isinstance(stream, gzip.GzipFile):  # no cheap way back in these
             content = stream.read(MAX_NESTED_ZIP_BYTES + 1)
             if len(content) > MAX_NESTED_ZIP_BYTES:
                 raise ValueError(f"{file.name}: too large for a packed zip; unpack the outer one")
@@ -463,7 +454,11 @@ def _read_pair(train, test):
 
 def _read_table(file):
     """Return images uint8 (n, 48, 48), labels or None, ids int64 (n,), usages (list or None)."""
-    with _damage_named(file.name), file.open() as stream:
+    with (
+        _damage_named(file.name),
+        file.open() as opened,
+        io.BufferedReader(opened) as stream,  # a zip member alone reads lines slowly
+    ):
         columns = _columns(stream.readline(MAX_LINE_BYTES))
         pixels_at = next(columns.index(name) for name in ("feature", "pixels") if name in columns)
         label_at = next(
@@ -730,13 +725,13 @@ def split(faces, *, seed, validation=3_000):
 
 def save_split(path, split):
     """Write a `Split` to an npz file, atomically and without pickle."""
-    arrays = {
-        "train_rows": split.train_rows,
-        "validation_rows": split.validation_rows,
-        "seed": np.array(split.seed),
-        "data_hash": np.array(split.data_hash),
-    }
-    _write_npz(Path(path), arrays)
+    runs.write_arrays(
+        path,
+        train_rows=split.train_rows,
+        validation_rows=split.validation_rows,
+        seed=np.array(split.seed),
+        data_hash=np.array(split.data_hash),
+    )
 
 
 def load_split(path):
@@ -747,16 +742,16 @@ def load_split(path):
         ValueError: the file is damaged or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            loaded = Split(
-                train_rows=stored["train_rows"],
-                validation_rows=stored["validation_rows"],
-                seed=int(stored["seed"]),
-                data_hash=str(stored["data_hash"]),
-            )
+        arrays = _read_arrays(path)
+        loaded = Split(
+            train_rows=arrays["train_rows"],
+            validation_rows=arrays["validation_rows"],
+            seed=int(arrays["seed"]),
+            data_hash=str(arrays["data_hash"]),
+        )
         rows = np.concatenate([loaded.train_rows, loaded.validation_rows])
-        if rows.dtype != np.int64 or not np.array_equal(np.sort(rows), np.arange(len(rows))):
-            raise ValueError("not every training row once")
+        if rows.dtype != np.int64 or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
+            raise ValueError("its rows are not row numbers, each one once")
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged or foreign file leads to
@@ -773,3 +768,25 @@ def check_split(split, faces):
             f"this run was trained on other data: expected hash {split.data_hash[:16]}, found "
             f"{faces.data_hash[:16]} in {faces.source}; pass the --data of the run"
         )
+
+
+def load_of_run(run, source=None):
+    """Return (faces, split) of a trained run: its data, and the rows that it held out.
+
+    Args:
+        run: the run folder.
+        source: `--data`; None for what the run was trained on, or else the folder `data/`.
+
+    Raises:
+        ValueError: the data is not the run's.
+        FileNotFoundError: no split or no data.
+    """
+    held = load_split(Path(run) / "split.npz")
+    if source is None:
+        recorded = runs.read_json(Path(run) / "config.json").get("flags", {}).get("data")
+        source = (
+            recorded if recorded and (recorded == "sample" or Path(recorded).exists()) else None
+        )
+    faces = load(source)
+    check_split(held, faces)
+    return faces, held

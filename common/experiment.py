@@ -1,8 +1,10 @@
 """One training experiment from data to submission: what the training scripts have in common."""
 
+import statistics
+import time
 
-
-from common import data, models, runs, training
+from common import comparison, data, kaggle, metrics, models, runs, training
+from common.figures import curves, style
 
 
 def load_data(args):
@@ -22,24 +24,51 @@ def train(args, architecture):
         architecture: a name that `models.build` knows.
     """
     faces, split = load_data(args)
-    config = runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
+    initial = models.load(args.initial_weights)[0] if args.initial_weights else None
+    if initial is not None and initial.name != architecture:
+        raise ValueError(
+            f"{args.initial_weights}: expected weights of the {architecture}, found those of the "
+            f"{initial.name}"
+        )
+    runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
     data.save_split(args.out / "split.npz", split)
+    labels = faces.train_labels[split.train_rows]
+    fit(
+        args,
+        architecture,
+        faces,
+        split,
+        targets=training.soft_labels(labels),
+        weights=training.row_weights(labels, args.class_weight),
+        rows=split.train_rows,
+        initial_weights=initial.get_weights() if initial is not None else None,
+    )
+
+
+def fit(args, architecture, faces, split, *, rows, targets, weights, initial_weights=None):
+    """Train on some rows of the data and write the results: the second half of `train`.
+
+    Args:
+        args: as in `train`; the run in `args.out` has begun.
+        architecture: a name that `models.build` knows.
+        faces: the data set.
+        split: whose validation rows choose the epoch.
+        rows: which training images, int (n,).
+        targets: float32 (n, 7), rows that sum to 1.
+        weights: float32 (n,).
+        initial_weights: list of arrays to start from.
+    """
     strategy, hardware = training.prepare(seed=args.seed, precision=args.precision)
-    rows = split.train_rows
-    labels = faces.train_labels
+    held_out = split.validation_rows
     print(
-        f"training the {architecture.upper()} on {len(rows):,} rows, {len(split.validation_rows):,} "
-        f"held out; {hardware}"
+        f"Training the {architecture.upper()} on {len(rows):,} rows with {len(held_out):,} held "
+        f"out to choose the epoch; {hardware}."
     )
     history = training.fit(
         args.out,
         architecture,
-        (
-            faces.train_images[rows],
-            training.soft_labels(labels[rows]),
-            training.row_weights(labels[rows], args.class_weight),
-        ),
-        (faces.train_images[split.validation_rows], labels[split.validation_rows]),
+        (faces.train_images[rows], targets, weights),
+        (faces.train_images[held_out], faces.train_labels[held_out]),
         recipe=training.custom_recipe(
             args.recipe,
             learning_rate=args.learning_rate,
@@ -51,8 +80,80 @@ def train(args, architecture):
         augmentation=args.augmentation,
         seed=args.seed,
         strategy=strategy,
-        initial_weights=(
-            models.load(args.initial_weights)[0].get_weights() if args.initial_weights else None
-        ),
+        initial_weights=initial_weights,
         tensorboard=args.tensorboard,
     )
+    model, config = models.load(args.out)
+    _write_results(args.out, model, config, history, faces, held_out)
+
+
+def _write_results(folder, model, config, history, faces, held_out):
+    """Measure the kept epoch on the validation rows, predict the test rows, draw the curves."""
+    labels = faces.train_labels[held_out]
+    probabilities = models.predict(model, faces.train_images[held_out])
+    runs.write_arrays(
+        folder / "predictions.npz", rows=held_out, labels=labels, probabilities=probabilities
+    )
+    correct = int((probabilities.argmax(axis=1) == labels).sum())
+    scores = metrics.class_scores(metrics.confusion_counts(labels, probabilities.argmax(axis=1)))
+    best = max(history, key=lambda row: row["validation_accuracy"])
+    result = {
+        "split": "validation",
+        "n": len(labels),
+        "accuracy": correct / len(labels),
+        "interval_95": metrics.wilson_interval(correct, len(labels)),
+        "macro_f1": scores.macro_f1,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
+        "note": "the epoch was chosen on these rows, as in the report",
+        "best_epoch": best["epoch"],
+        "epochs": len(history),
+        "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
+        "parameters": model.count_params(),
+        "model_sha256": runs.sha256(folder / "model.keras"),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    runs.write_json(folder / "metrics.json", result)
+    low, high = result["interval_95"]
+    title = (
+        f"{config['architecture'].upper()}: validation accuracy {result['accuracy']:.3f} "
+        f"[{low:.3f}, {high:.3f}], n = {len(labels):,}"
+    )
+    style.save(
+        curves.learning_curves(history, title=title),
+        folder / "curves.png",
+        source=f"{folder}: {config['command']}",
+    )
+    written = ["model.keras", "metrics.json", "history.csv", "predictions.npz", "curves.png"]
+    if len(faces.test_ids):
+        test_probabilities = models.predict(model, faces.test_images)
+        submission = folder / "submission.csv"
+        kaggle.write_submission(submission, faces.test_ids, test_probabilities.argmax(axis=1))
+        kaggle.check_submission(submission, faces.test_ids)
+        written.append("submission.csv")
+    print(f"{title}, epoch {best['epoch']} of {len(history)}.")
+    print(f"Wrote {', '.join(written)} to {folder}.")
+    if "submission.csv" in written:
+        print(f"Submit it: {kaggle.submit_command(folder / 'submission.csv')}")
+
+
+def compare(named_runs, folder):
+    """Write two runs side by side: comparison.csv, comparison.png and comparison.txt.
+
+    Args:
+        named_runs: dictionary of two names -> finished run folders with the same held-out rows.
+        folder: where the three files go.
+    """
+    (name_a, run_a), (name_b, run_b) = named_runs.items()
+    said = comparison.sentences(name_a, run_a, name_b, run_b)
+    table = comparison.table(named_runs)
+    runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
+    runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
+    histories = {name: comparison.load_history(run) for name, run in named_runs.items()}
+    style.save(
+        curves.compared_runs(histories, table),
+        folder / "comparison.png",
+        source=f"{run_a}, {run_b}: {runs.command_line()}",
+    )
+    print("\n".join(said))
+    print(f"Wrote comparison.csv, comparison.png, comparison.txt to {folder}.")

@@ -32,107 +32,67 @@ ACTIONS = {
     "nose_wrinkle": (0.0, 0.08),
     "frown": (0.0, 0.12),
     "forehead": (0.0, 0.12),
-    "fold": (0.15, 0.15),
+    "fold": (0.15, 0.15),  # from the nose to the corners of the mouth
     "mouth_width": (0.26, 0.022),
     "mouth_height": (0.52, 0.012),
-    "corner": (0.01, 0.020),  # how far the corners hang below the middle of the mouth
+    "corner": (-0.01, 0.020),  # how far the corners hang
     "opening": (0.0, 0.012),
     "upper_lip": (0.0, 0.010),  # how far the lip is pulled up towards the nose
     "teeth": (0.3, 0.15),  # the part of the opening that shows teeth
     "lips": (1.0, 0.15),  # thickness, 1 usual
 }
-PROTOTYPES = (  # an action that is not named stays at rest
-    ("neutral", {}),
-    # AU 6 + 12, and with the lips apart (25)
+# fmt: off
+PROTOTYPES = (  # what is not named stays at rest; "apart" adds AU 25
+    ("neutral", dict()),
+    # AU 6 + 12; the same, lips apart
     ("happy", dict(cheek=0.8, lid_lower=0.025, fold=0.8, mouth_width=0.38, corner=-0.17)),
-    (
-        "happy",
-        dict(cheek=1.0, lid_upper=0.07, lid_lower=0.02, fold=1.0, lips=0.8)
-        | dict(mouth_width=0.41, mouth_height=0.49, corner=-0.19, opening=0.22, teeth=0.7),
-    ),
+    ("happy", dict(cheek=1.0, lid_upper=0.07, lid_lower=0.02, fold=1.0, mouth_width=0.41,
+                   mouth_height=0.49, corner=-0.19, opening=0.22, teeth=0.7, lips=0.8)),
     # AU 1 + 4 + 15
-    (
-        "sad",
-        dict(brow_inner=-0.13, brow_outer=0.06, brow_gap=0.09, lid_upper=0.06, lid_slant=0.04)
-        | dict(frown=0.4, forehead=0.3, fold=0.4, mouth_height=0.55, corner=0.14),
-    ),
+    ("sad", dict(brow_inner=-0.13, brow_outer=0.06, brow_gap=0.09, lid_upper=0.06, lid_slant=0.04,
+                 frown=0.4, forehead=0.3, fold=0.4, mouth_height=0.55, corner=0.14)),
     # AU 1 + 2 + 5 + 26
-    (
-        "surprise",
-        dict(brow_inner=-0.16, brow_outer=-0.16, lid_upper=0.14, lid_lower=0.085, forehead=0.8)
-        | dict(mouth_width=0.18, mouth_height=0.57, opening=0.34, teeth=0.1, fold=0.0),
-    ),
+    ("surprise", dict(brow_inner=-0.16, brow_outer=-0.16, lid_upper=0.14, lid_lower=0.085,
+                      forehead=0.8, fold=0.0, mouth_width=0.18, mouth_height=0.57, opening=0.34,
+                      teeth=0.1)),
     # AU 1 + 2 + 4 + 5 + 20 + 26
-    (
-        "fear",
-        dict(brow_inner=-0.15, brow_outer=-0.03, brow_gap=0.08, lid_upper=0.13, frown=0.5)
-        | dict(forehead=0.8, mouth_width=0.36, corner=0.06, opening=0.15, teeth=0.45, lips=0.8),
-    ),
-    # AU 4 + 5 + 7 + 23, and with bared teeth (25)
-    (
-        "angry",
-        dict(brow_inner=0.13, brow_outer=-0.05, brow_gap=0.07, lid_upper=0.075, lid_lower=0.03)
-        | dict(lid_slant=-0.03, frown=1.0, mouth_width=0.24, corner=0.05, lips=0.4),
-    ),
-    (
-        "angry",
-        dict(brow_inner=0.13, brow_outer=-0.06, brow_gap=0.07, lid_upper=0.085, lid_lower=0.035)
-        | dict(lid_slant=-0.03, frown=1.0, fold=0.7, mouth_width=0.31, corner=0.05, opening=0.22)
-        | dict(teeth=1.0, lips=0.7),
-    ),
+    ("fear", dict(brow_inner=-0.15, brow_outer=-0.03, brow_gap=0.08, lid_upper=0.13, frown=0.5,
+                  forehead=0.8, mouth_width=0.36, corner=0.06, opening=0.15, teeth=0.45,
+                  lips=0.8)),
+    # AU 4 + 5 + 7 + 23; the same, teeth bared
+    ("angry", dict(brow_inner=0.13, brow_outer=-0.05, brow_gap=0.07, lid_upper=0.075,
+                   lid_lower=0.03, lid_slant=-0.03, frown=1.0, mouth_width=0.24, corner=0.05,
+                   lips=0.4)),
+    ("angry", dict(brow_inner=0.13, brow_outer=-0.06, brow_gap=0.07, lid_lower=0.035,
+                   lid_slant=-0.03, frown=1.0, fold=0.7, mouth_width=0.31, corner=0.05,
+                   opening=0.22, teeth=1.0, lips=0.7)),
     # AU 9 + 15 + 16
-    (
-        "disgust",
-        dict(brow_inner=0.09, brow_outer=0.03, lid_upper=0.045, lid_lower=0.015, cheek=0.5)
-        | dict(nose_wrinkle=1.0, frown=0.4, fold=1.0, mouth_width=0.28, mouth_height=0.5)
-        | dict(corner=0.12, opening=0.06, upper_lip=0.07, teeth=0.5, lips=1.2),
-    ),
+    ("disgust", dict(brow_inner=0.09, brow_outer=0.03, lid_upper=0.045, lid_lower=0.015,
+                     cheek=0.5, nose_wrinkle=1.0, frown=0.4, fold=1.0, mouth_width=0.28,
+                     mouth_height=0.5, corner=0.12, opening=0.06, upper_lip=0.07, teeth=0.5,
+                     lips=1.2)),
 )
 
 # What makes a person and a photograph: (lowest, highest), drawn evenly.
-IDENTITY = {
-    "skin": (0.38, 0.85),
-    "hair": (0.05, 0.55),
-    "lip_tone": (0.55, 0.85),  # of the skin's
-    "iris": (0.05, 0.35),
-    "face_width": (0.62, 0.74),
-    "face_length": (0.82, 0.94),
-    "taper": (0.02, 0.22),  # how much the face narrows towards the chin
-    "eye_apart": (0.29, 0.34),
-    "eye_width": (0.15, 0.19),
-    "brow_half": (0.022, 0.05),  # half the thickness
-    "brow_arch": (0.03, 0.09),
-    "nose_length": (0.16, 0.27),
-    "nose_width": (0.10, 0.15),
-    "hairline": (-0.80, -0.48),
-    "hair_curve": (0.0, 0.7),
-    "parting": (-0.3, 0.3),
-    "hair_end": (-0.2, 0.3),  # where hair stops beside the face, unless it is long
-    "shirt": (0.1, 0.9),
-    "light_u": (-0.4, 0.4),
-    "light_v": (-0.25, 0.05),
-    "background": (0.05, 0.95),
-    "background_u": (-0.3, 0.3),
-    "background_v": (-0.3, 0.3),
-    "background_waves": (0.0, 0.12),
-    "phase": (0.0, 6.28),
-    "gaze_u": (-0.03, 0.03),
-    "gaze_v": (-0.03, 0.01),
-    "lopsided": (-0.2, 0.2),  # one corner of the mouth, one brow higher than the other
-    "shift_u": (-0.11, 0.11),
-    "shift_v": (-0.11, 0.11),
-    "zoom": (0.98, 1.28),
-    "tilt": (-0.20, 0.20),  # radians
-    "yaw": (-0.22, 0.22),  # how much nearer one half of the face is
-    "blur": (0.0, 0.9),
-    "noise": (0.0, 0.028),
-    "contrast": (0.75, 1.3),
-    "exposure": (-0.08, 0.12),
-    "cover_u": (-0.6, 0.6),
-    "cover_v": (-0.2, 0.8),
-    "cover_turn": (0.0, 3.14),
-}
-EXTRAS = {"long_hair": 0.3, "bald": 0.08, "beard": 0.18, "glasses": 0.12, "covered": 0.07}
+IDENTITY = dict(
+    skin=(0.38, 0.85), hair=(0.05, 0.55), iris=(0.05, 0.35),
+    lip_tone=(0.55, 0.85),  # of the skin's
+    face_width=(0.62, 0.74), face_length=(0.82, 0.94),
+    taper=(0.02, 0.22),  # how much the face narrows towards the chin
+    eye_apart=(0.29, 0.34), eye_width=(0.15, 0.19), gaze_u=(-0.03, 0.03), gaze_v=(-0.03, 0.01),
+    brow_half=(0.022, 0.05), brow_arch=(0.03, 0.09), nose_length=(0.16, 0.27),
+    nose_width=(0.10, 0.15), hairline=(-0.80, -0.48), hair_curve=(0.0, 0.7), parting=(-0.3, 0.3),
+    hair_end=(-0.2, 0.3),  # where hair stops beside the face, unless it is long
+    lopsided=(-0.2, 0.2),  # one brow and one corner of the mouth higher than the other
+    shift_u=(-0.11, 0.11), shift_v=(-0.11, 0.11), zoom=(0.98, 1.28), tilt=(-0.20, 0.20),  # radians
+    yaw=(-0.22, 0.22),  # how much nearer one half of the face is
+    light_u=(-0.4, 0.4), light_v=(-0.25, 0.05), shirt=(0.1, 0.9), phase=(0.0, 6.28),
+    background=(0.05, 0.95), background_u=(-0.3, 0.3), background_v=(-0.3, 0.3), waves=(0.0, 0.12),
+    hand_u=(-0.6, 0.6), hand_v=(-0.2, 0.8), hand_turn=(0.0, 3.14),
+    blur=(0.0, 0.9), noise=(0.0, 0.028), contrast=(0.75, 1.3), exposure=(-0.08, 0.12),
+)
+EXTRAS = dict(long_hair=0.3, bald=0.08, beard=0.18, glasses=0.12, hand=0.06)  # odds
+# fmt: on
 
 
 def draw_dataset(num_train=3500, num_test=700, *, seed=0):
@@ -142,9 +102,8 @@ def draw_dataset(num_train=3500, num_test=700, *, seed=0):
     streams, so a longer training set leaves the test rows as they are.
     """
     arrays = []
-    for size, stream in zip(
-        (num_train, num_test), np.random.SeedSequence(seed).spawn(2), strict=True
-    ):
+    streams = np.random.SeedSequence(seed).spawn(2)
+    for size, stream in zip((num_train, num_test), streams, strict=True):
         rng = np.random.default_rng(stream)
         middles = (np.arange(size) + 0.5) / max(size, 1)
         labels = np.searchsorted(np.cumsum(CLASS_SHARES)[:-1], middles, side="right")
@@ -153,7 +112,7 @@ def draw_dataset(num_train=3500, num_test=700, *, seed=0):
     return tuple(arrays)
 
 
-def draw_faces(labels, *, rng, chunk=64):
+def draw_faces(labels, *, rng, chunk=16):
     """Return one drawn face a label, uint8 (n, 48, 48).
 
     Args:
@@ -167,7 +126,7 @@ def draw_faces(labels, *, rng, chunk=64):
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.isin(labels, np.arange(NUM_CLASSES)).all():
         raise ValueError(f"expected a list of class codes 0-6, found {labels!r}")
-    people = {**_draw_actions(labels, rng), **_draw_identity(len(labels), rng)}
+    people = _draw_actions(labels, rng) | _draw_identity(len(labels), rng)
     images = np.empty((len(labels), *IMAGE_SHAPE), np.uint8)
     for start in range(0, len(labels), chunk):
         rows = slice(start, start + chunk)
@@ -178,14 +137,12 @@ def draw_faces(labels, *, rng, chunk=64):
 
 def _draw_actions(labels, rng):
     """Return {action: float32 (n,)}: a prototype of the label, at some intensity, and scatter."""
-    rest = np.array([value for value, _ in ACTIONS.values()])
-    spread = np.array([value for _, value in ACTIONS.values()])
-    table = np.array(
-        [[moves.get(a, r) for a, (r, _) in ACTIONS.items()] for _, moves in PROTOTYPES]
-    )
+    rest, spread = np.array(list(ACTIONS.values())).T
+    resting = dict(zip(ACTIONS, rest, strict=True))
+    table = np.array([list((resting | moves).values()) for _, moves in PROTOTYPES])
     codes = np.array([class_code(name) for name, _ in PROTOTYPES])
     size = len(labels)
-    # The best of random scores among the rows of the right class: each variant equally likely.
+    # The highest random score among the prototypes of the class: each is equally likely.
     scores = rng.random((size, len(codes)))
     chosen = np.where(codes == labels[:, None], scores, -1.0).argmax(axis=1)
     other = rng.integers(len(codes), size=size)
@@ -205,13 +162,13 @@ def _draw_identity(size, rng):
 
 
 def _cover(depth):
-    """Return how much of each pixel a shape covers, from how deep inside its edge the pixel lies."""
+    """Return how much of each pixel a shape covers, from the pixel's depth inside the edge."""
     return np.clip(depth / PIXEL + 0.5, 0, 1)
 
 
 def _ellipse(u, v, radius_u, radius_v):
     """Return the depth inside an ellipse around (0, 0), exact along its shorter axis."""
-    return (1 - np.hypot(u / radius_u, v / radius_v)) * np.minimum(radius_u, radius_v)
+    return (1 - np.sqrt((u / radius_u) ** 2 + (v / radius_v) ** 2)) * np.minimum(radius_u, radius_v)
 
 
 def _stroke(distance, half_width):
@@ -225,12 +182,12 @@ def _paint(image, cover, tone):
 
 
 def _paint_face(face):
-    """Return float32 (n, 48, 48): the person before the background, seen by a perfect camera."""
+    """Return float32 (n, 48, 48): the people before a background, seen by a perfect camera."""
     line = (np.arange(IMAGE_SIZE, dtype=np.float32) + 0.5) * PIXEL - 1
     right, down = line[None, None, :], line[None, :, None]
     waves = np.sin(5 * right + face.phase) * np.sin(4 * down + 2 * face.phase)
     image = face.background + face.background_u * right + face.background_v * down
-    image = image + face.background_waves * waves
+    image = np.clip(image, 0, 1) + face.waves * waves
 
     # From the picture to the upright face: shift, turn, scale, then bring one half nearer.
     right, down = right - face.shift_u, down - face.shift_v
@@ -239,17 +196,21 @@ def _paint_face(face):
     u += face.yaw * (u**2 - 0.1)
 
     _paint_head(image, face, u, v)
-    _paint_eyes(image, face, u, v)
-    _paint_nose(image, face, u, v)
-    _paint_mouth(image, face, u, v)
+    # Eyes, nose and mouth stay within these rows, however the head is held.
+    for paint, rows in (
+        (_paint_eyes, np.s_[:38]),
+        (_paint_nose, np.s_[14:]),
+        (_paint_mouth, np.s_[22:]),
+    ):
+        paint(image[:, rows], face, u[:, rows], v[:, rows])
 
     # Now and then a hand gets in the way.
-    cosine, sine = np.cos(face.cover_turn), np.sin(face.cover_turn)
-    across = cosine * (u - face.cover_u) + sine * (v - face.cover_v)
-    along = cosine * (v - face.cover_v) - sine * (u - face.cover_u)
+    cosine, sine = np.cos(face.hand_turn), np.sin(face.hand_turn)
+    u, v = u - face.hand_u, v - face.hand_v
+    across, along = cosine * u + sine * v, cosine * v - sine * u
     finger = (across / 0.14) % 1 - 0.5
     hand = np.minimum(0.28 - np.abs(across), 0.5 - np.abs(along) - 0.3 * finger**2)
-    _paint(image, face.covered * _cover(hand), face.skin * (1 - 2 * finger**2))
+    _paint(image, face.hand * _cover(hand), face.skin * (1 - 2 * finger**2))
     return image * (1 + face.light_u * line[None, None, :] + face.light_v * line[None, :, None])
 
 
@@ -355,17 +316,11 @@ def _paint_mouth(image, face, u, v):
     image *= 1 - 0.25 * inside * _stroke(v - lip_down - 0.05, 0.03) * bow
     mouth = inside * _cover(np.minimum(v - upper, lower - v))
     _paint(image, mouth, 0.08)
-    teeth = (lower - upper) * np.clip(face.teeth, 0, 1)
-    _paint(
-        image,
-        mouth * _cover(upper + teeth - v) * np.clip(20 * opening - 0.5, 0, 1),
-        0.6 + 0.3 * face.skin,
-    )
-    _paint(
-        image,
-        0.8 * inside * _stroke(v - middle, 0.018) * np.clip(1 - 12 * opening, 0.3, 1),
-        0.15 * face.skin,
-    )
+    teeth = mouth * _cover(upper + (lower - upper) * np.clip(face.teeth, 0, 1) - v)
+    _paint(image, teeth * np.clip(20 * opening - 0.5, 0, 1), 0.6 + 0.3 * face.skin)
+    # Where the lips meet, or where clenched teeth do.
+    meet = inside * _stroke(v - middle, 0.018) * np.clip(1 - 12 * opening, 0.3, 1)
+    _paint(image, 0.8 * meet, 0.15 * face.skin)
 
 
 def _photograph(image, face, rng):

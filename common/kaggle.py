@@ -109,8 +109,8 @@ def submit_command(path, *, form="homework"):
         form: "homework" or "contest2013".
     """
     message = "/".join(Path(path).resolve().parts[-2:])
-    options = {"-c": _competition(form), "-f": str(path), "-m": message}
-    return shlex.join(["kaggle", "competitions", "submit", *sum(options.items(), ())])
+    words = ["kaggle", "competitions", "submit", "-c", _competition(form)]
+    return shlex.join([*words, "-f", str(path), "-m", message])
 
 
 def write_probabilities(path, ids, probabilities):

@@ -164,7 +164,9 @@ def recall_flags(args, parser):
     """
     path = args.out / "config.json"
     if not path.exists():
-        raise ValueError(f"{args.out}: expected a run to resume, found none: start without --resume")
+        raise ValueError(
+            f"{args.out}: expected a run to resume, found none: start without --resume"
+        )
     flags = read_json(path).get("flags", {})
     for name, value in vars(args).items():
         if name in NOT_RECALLED or name not in flags:
@@ -244,7 +246,7 @@ def load_state(folder):
     """
     for path in sorted((Path(folder) / "state").glob("epoch-*.npz"), reverse=True):
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {
                     name.removeprefix("array/"): archive[name]
                     for name in archive.files

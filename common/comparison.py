@@ -1,0 +1,418 @@
+"""Tables and sentences about finished runs: their scores, beside the report, side by side."""
+
+import shlex
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from common import metrics, runs
+from common.labels import CLASS_NAMES
+
+UNREADABLE = (  # what NumPy raises on a damaged or foreign file
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+ANY_OTHER = "any other"  # class than the predicted one, but for those REPORT has a row of their own
+REPORT = (  # what the report, part 3, states: true class, predicted class, wording, fraction
+    ("happy", "happy", "", 0.90),
+    ("surprise", "surprise", "", 0.78),
+    ("disgust", "disgust", "a little over", 0.50),
+    ("fear", "fear", "a little over", 0.50),
+    ("sad", "sad", "a little over", 0.50),
+    ("disgust", "angry", "", 0.19),
+    ("disgust", "sad", "", 0.12),
+    ("fear", "angry", "", 0.13),
+    ("fear", "sad", "", 0.16),
+    ("sad", "angry", "", 0.11),
+    ("sad", "fear", "", 0.15),
+    ("sad", "neutral", "", 0.15),
+    ("fear", "surprise", "", 0.07),
+    (ANY_OTHER, "surprise", "at most", 0.02),
+    (ANY_OTHER, "disgust", "at most", 0.01),
+)
+MEASURED = {  # column of `table` -> key of metrics.json
+    "parameters": "parameters",
+    "validation accuracy": "accuracy",
+    "n": "n",
+    "macro F1": "macro_f1",
+    "epochs": "epochs",
+    "epoch kept": "best_epoch",
+    "seconds an epoch": "seconds_per_epoch",
+}
+
+
+def load_predictions(run):
+    """Return (rows, labels, probabilities) on the validation rows of a finished run.
+
+    Returns:
+        int64 (m,), int64 (m,) and float64 (m, 7).
+
+    Raises:
+        ValueError: the run has none, or the file is not what it should be.
+    """
+    path = Path(run) / "predictions.npz"
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected predictions of a finished run, found none: {_remedy(run)}"
+        )
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            rows, labels = archive["rows"], archive["labels"]
+            probabilities = archive["probabilities"]
+        labels = metrics.checked_labels(labels)
+        probabilities = metrics.checked_probabilities(probabilities)
+        if rows.dtype.kind not in "iu" or len(np.unique(rows)) < rows.size or rows.min() < 0:
+            raise ValueError("rows: expected row numbers, each one once")
+        if not rows.shape == labels.shape == probabilities.shape[:1]:
+            raise ValueError(
+                f"expected as many rows as labels and probabilities, found {rows.shape}, "
+                f"{labels.shape}, {probabilities.shape}"
+            )
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: damaged or something else ({reason}): {_remedy(run)}") from error
+    return rows.astype(np.int64), labels, probabilities
+
+
+def load_together(run_folders):
+    """Return (rows, labels, probabilities) of several runs on the same validation rows.
+
+    Args:
+        run_folders: one or more, each of which held out the same rows of the same data.
+
+    Returns:
+        int64 (m,), int64 (m,) and float64 (runs, m, 7). The mean over the first axis is what the
+        runs say together.
+
+    Raises:
+        ValueError: the runs held out different rows, or one has no predictions.
+    """
+    first, *others = run_folders
+    rows, labels, probabilities = load_predictions(first)
+    together = [probabilities]
+    for run in others:
+        other_rows, other_labels, probabilities = load_predictions(run)
+        if (
+            _data_hash(run) != _data_hash(first)
+            or not np.array_equal(other_rows, rows)
+            or not np.array_equal(other_labels, labels)
+        ):
+            raise ValueError(
+                f"expected runs that held out the same rows of the same data, found that {first} "
+                f"({len(rows):,} rows) and {run} ({len(other_rows):,}) did not: train both with "
+                "the same --data, --validation and --split-seed"
+            )
+        together.append(probabilities)
+    return rows, labels, np.stack(together)
+
+
+def display_name(run_folders):
+    """Return how a figure names one run, or several that count as one model.
+
+    Args:
+        run_folders: one or more.
+    """
+    names = ["/".join(Path(run).parts[-2:]) for run in run_folders]
+    return names[0] if len(names) == 1 else f"mean of {len(names)} runs ({', '.join(names)})"
+
+
+def class_table(labels, predictions, *, seed=0):
+    """Return the scores of every class with 95 % intervals: a list of dictionaries.
+
+    The intervals of precision and recall are Wilson's, those of F1 are from the bootstrap.
+    Without rows recall is 0 with the interval from 0 to 1: nothing is known of it. So is precision
+    where a class is never predicted.
+
+    Args:
+        labels: true codes 0-6, (n,), at least one.
+        predictions: predicted codes 0-6, (n,).
+        seed: of the bootstrap.
+    """
+    counts = metrics.confusion_counts(labels, predictions)
+    scores = metrics.class_scores(counts)
+    f1_intervals = metrics.bootstrap_interval(
+        labels, predictions, lambda drawn: metrics.class_scores(drawn).f1, seed=seed
+    )
+    rows = []
+    for code, name in enumerate(CLASS_NAMES):
+        right, predicted = counts[code, code], counts[:, code].sum()
+        intervals = (
+            metrics.wilson_interval(right, predicted),
+            metrics.wilson_interval(right, scores.support[code]),
+            [bound[code] for bound in f1_intervals],
+        )
+        row = {"class": name, "rows": int(scores.support[code]), "predicted": int(predicted)}
+        values = (scores.precision, scores.recall, scores.f1)
+        for measure, value, (low, high) in zip(
+            ("precision", "recall", "F1"), values, intervals, strict=True
+        ):
+            row |= {
+                measure: float(value[code]),
+                f"{measure} 95 % low": float(low),
+                f"{measure} 95 % high": float(high),
+            }
+        rows.append(row)
+    return rows
+
+
+def summary_table(labels, probabilities, *, seed=0):
+    """Return the measures of all rows together: a list of dictionaries, one a measure.
+
+    Accuracy, macro F1 and balanced accuracy have 95 % intervals from the bootstrap; the negative
+    log-likelihood (nats) and the expected calibration error have none.
+
+    Args:
+        labels: true codes 0-6, (n,), at least one.
+        probabilities: (n, 7), rows with sum 1.
+        seed: of the bootstrap.
+    """
+    predictions = np.argmax(probabilities, axis=1)
+
+    def measures(counts):
+        scores = metrics.class_scores(counts)
+        return np.array([scores.accuracy, scores.macro_f1, scores.balanced_accuracy])
+
+    table = zip(
+        ("accuracy", "macro F1", "balanced accuracy"),
+        measures(metrics.confusion_counts(labels, predictions)),
+        *metrics.bootstrap_interval(labels, predictions, measures, seed=seed),
+        strict=True,
+    )
+    likelihood = metrics.negative_log_likelihood(probabilities, labels)
+    calibration_error, _ = metrics.expected_calibration_error(probabilities, labels)
+    return [
+        {"measure": name, "value": float(value), "95 % low": float(low), "95 % high": float(high)}
+        for name, value, low, high in table
+    ] + [
+        {"measure": name, "value": value, "95 % low": None, "95 % high": None}
+        for name, value in (
+            ("negative log-likelihood", likelihood),
+            ("expected calibration error", calibration_error),
+        )
+    ]
+
+
+def calibration_bins(probabilities, labels):
+    """Return what a reliability diagram shows, for bins of equal width of the confidence.
+
+    Args:
+        probabilities: (n, 7), rows with sum 1.
+        labels: true codes 0-6, (n,), at least one.
+
+    Returns:
+        dictionary of arrays (bins,): mean "confidence", "accuracy" and its 95 % interval by
+        Wilson, "low" and "high" (all four nan where a bin is empty), and "count".
+    """
+    _, bins = metrics.expected_calibration_error(probabilities, labels)
+    bins["low"], bins["high"] = np.full((2, len(bins["count"])), np.nan)
+    for place in np.flatnonzero(bins["count"]):
+        right = round(bins["accuracy"][place] * bins["count"][place])
+        interval = metrics.wilson_interval(right, bins["count"][place])
+        bins["low"][place], bins["high"][place] = interval
+    return bins
+
+
+def report_table(counts):
+    """Return the fractions that the report states beside the same here: a list of dictionaries.
+
+    "here" and "difference" are None where no face of the class was held out.
+
+    Args:
+        counts: int (7, 7), rows the true class.
+    """
+    fractions, totals = metrics.row_fractions(counts), np.sum(counts, axis=1)
+    named = {(true, predicted) for true, predicted, _, _ in REPORT}
+    rows = []
+    for true, predicted, wording, stated in REPORT:
+        column = CLASS_NAMES.index(predicted)
+        candidates = [
+            code
+            for code, name in enumerate(CLASS_NAMES)
+            if name == true
+            or (true == ANY_OTHER and name != predicted and (name, predicted) not in named)
+        ]
+        code = candidates[np.argmax(fractions[candidates, column])]
+        low, high = metrics.wilson_interval(counts[code, column], totals[code])
+        here = float(fractions[code, column]) if totals[code] else None
+        rows.append(
+            {
+                "true": true,
+                "predicted": predicted,
+                "report": f"{wording} {stated:.2f}".strip(),
+                "here": here,
+                "95 % low": low,
+                "95 % high": high,
+                "difference": None if here is None else here - stated,
+                "class here": CLASS_NAMES[code],
+                "rows here": int(totals[code]),
+            }
+        )
+    return rows
+
+
+def load_history(run):
+    """Return the rows of `history.csv` of a run, as dictionaries.
+
+    Raises:
+        ValueError: there is no such file, or it has no row.
+    """
+    import pandas as pd  # slow to import
+
+    path = Path(run) / "history.csv"
+    try:
+        history = pd.read_csv(path).to_dict("records")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected the history of a run, found none ({error})") from error
+    if not history:
+        raise ValueError(f"{path}: expected the history of a run, found no epoch: {_remedy(run)}")
+    return history
+
+
+def paired(run_a, run_b):
+    """Return (test, difference) of two runs on the same validation rows.
+
+    Args:
+        run_a: run folder.
+        run_b: run folder, whose split held out the same rows.
+
+    Returns:
+        `metrics.PairedTest`, and (accuracy of A minus B, low, high).
+
+    Raises:
+        ValueError: the runs held out different rows.
+    """
+    _, labels, probabilities = load_together([run_a, run_b])
+    correct = probabilities.argmax(axis=2) == labels
+    return metrics.mcnemar(*correct), metrics.difference_interval(*correct)
+
+
+def paired_table(labels, predictions_a, predictions_b):
+    """Return what two models get right on the same rows: a list of dictionaries.
+
+    The first row is over all classes, the others are one class each, where accuracy is the recall
+    of that class; a class without rows is left out. The p-value is McNemar's, exact, and not
+    corrected for there being several classes.
+
+    Args:
+        labels: true codes 0-6, (n,), at least one.
+        predictions_a: predicted codes 0-6 of model A, (n,).
+        predictions_b: the same of model B.
+    """
+    labels = metrics.checked_labels(labels)
+    correct_a, correct_b = (np.asarray(p) == labels for p in (predictions_a, predictions_b))
+    chosen = {"all": np.ones(len(labels), bool)}
+    chosen |= {name: labels == code for code, name in enumerate(CLASS_NAMES)}
+    rows = []
+    for name, mask in chosen.items():
+        if not mask.any():
+            continue
+        test = metrics.mcnemar(correct_a[mask], correct_b[mask])
+        difference, low, high = metrics.difference_interval(correct_a[mask], correct_b[mask])
+        rows.append(
+            {
+                "class": name,
+                "rows": int(mask.sum()),
+                "accuracy a": float(correct_a[mask].mean()),
+                "accuracy b": float(correct_b[mask].mean()),
+                "difference": difference,
+                "95 % low": low,
+                "95 % high": high,
+                "both right": test.both,
+                "only a right": test.only_a,
+                "only b right": test.only_b,
+                "neither right": test.neither,
+                "p": test.p_value,
+            }
+        )
+    return rows
+
+
+def paired_sentences(name_a, name_b, overall):
+    """Return what a paired comparison says, in two sentences.
+
+    Args:
+        name_a: how to call model A within a sentence, "the CNN" for example.
+        name_b: the same for model B.
+        overall: first row of `paired_table`.
+    """
+    p_value = overall["p"]
+    return [
+        f"On the same {overall['rows']:,} validation rows {name_a} is right on "
+        f"{overall['accuracy a']:.1%} and {name_b} on {overall['accuracy b']:.1%}: a difference "
+        f"of {100 * overall['difference']:+.1f} points "
+        f"[{100 * overall['95 % low']:+.1f}, {100 * overall['95 % high']:+.1f}].",
+        f"{overall['only a right']:,} rows only {name_a} gets right, "
+        f"{overall['only b right']:,} only {name_b} (McNemar's exact test: p "
+        f"{'< 1e-12' if p_value < 1e-12 else f'= {p_value:.2g}'}).",
+    ]
+
+
+def table(named_runs):
+    """Return a DataFrame with one row a run: accuracy with interval, size, time.
+
+    Args:
+        named_runs: dictionary of name -> run folder, finished.
+
+    Raises:
+        ValueError: a run has no `metrics.json`, or one that lacks a number.
+    """
+    import pandas as pd  # slow to import
+
+    rows = []
+    for name, run in named_runs.items():
+        path = Path(run) / "metrics.json"
+        if not path.exists():
+            raise ValueError(f"{path}: expected a finished run, found none: {_remedy(run)}")
+        result = runs.read_json(path)
+        try:
+            row = {"model": name} | {column: result[key] for column, key in MEASURED.items()}
+            row["95 % low"], row["95 % high"] = result["interval_95"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: expected the numbers of a finished run, found one missing ({error})"
+            ) from error
+        rows.append(row)
+    columns = ["model", "parameters", "validation accuracy", "95 % low", "95 % high"]
+    columns += [column for column in MEASURED if column not in columns]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def sentences(name_a, run_a, name_b, run_b):
+    """Return what the comparison of two runs says, in plain sentences."""
+    _, labels, probabilities = load_together([run_a, run_b])
+    overall = paired_table(labels, *probabilities.argmax(axis=2))[0]
+    both = table({name_a: run_a, name_b: run_b})
+    # The slower one first: "0.03 times as long" is hard to picture.
+    slower, faster = both.sort_values("seconds an epoch", ascending=False).to_dict("records")
+    ratio = slower["seconds an epoch"] / max(faster["seconds an epoch"], 1e-9)
+    return [
+        *paired_sentences(f"the {name_a}", f"the {name_b}", overall),
+        f"They have {both['parameters'][0]:,} and {both['parameters'][1]:,} parameters; an epoch "
+        f"of the {slower['model']} took {ratio:.1f} times as long as one of the "
+        f"{faster['model']}.",
+    ]
+
+
+def _data_hash(run):
+    """Return which data a run was trained on."""
+    config = runs.read_json(Path(run) / "config.json")
+    if not isinstance(config, dict):
+        raise ValueError(f"{Path(run) / 'config.json'}: expected the facts of a run, found none")
+    return config.get("data_hash")
+
+
+def _remedy(run):
+    """Return the command that makes what a run folder lacks."""
+    try:
+        script = shlex.split(runs.read_json(Path(run) / "config.json")["command"])[1]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
+    return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"

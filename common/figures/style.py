@@ -1,0 +1,62 @@
+"""The look that all figures share, and how they are saved."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure  # noqa: E402  (the backend must be chosen first)
+
+from common import runs  # noqa: E402
+from common.labels import CLASS_NAMES  # noqa: E402
+
+DPI = 150
+SOURCE_SIZE = 6  # points; the line below a figure that says what made it
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; one for each class.
+CLASS_COLOURS = dict(
+    zip(
+        CLASS_NAMES,
+        ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#666666"),
+        strict=True,
+    )
+)
+TRAINING, VALIDATION, ACCENT = "#0072B2", "#D55E00", "#009E73"
+
+matplotlib.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": False,
+        "legend.frameon": False,
+        "image.cmap": "gray",
+        "savefig.dpi": DPI,
+    }
+)
+
+
+def new_figure(width, height):
+    """Return an empty Figure of that many inches whose parts make room for each other."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def show_face(axes, image, title="", *, size=8):
+    """Draw one grey image, uint8 or float in [0, 1], without axes."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype.kind == "u" else 1)
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=size)
+
+
+def save(figure, path, *, source):
+    """Write a Figure as PNG, atomically, with the run and command that made it below it.
+
+    Args:
+        figure: to write.
+        path: ends in `.png`.
+        source: one line, for example "outputs/train_cnn: python confusion.py".
+    """
+    figure.supxlabel(source, fontsize=SOURCE_SIZE, color="#888888", x=0.995, ha="right")
+    with runs.atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Description": source})

@@ -1,0 +1,178 @@
+"""The architectures against the report's tables, fused statistics, and loading of weights."""
+
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from common import models, runs
+
+CNN_PARAMETERS = {
+    "conv2d_1": 640,
+    "batch_normalization_1": 256,
+    "conv2d_2": 36_928,
+    "batch_normalization_2": 256,
+    "conv2d_3": 73_856,
+    "batch_normalization_3": 512,
+    "conv2d_4": 147_584,
+    "batch_normalization_4": 512,
+    "conv2d_5": 295_168,
+    "batch_normalization_5": 1_024,
+    "conv2d_6": 590_080,
+    "batch_normalization_6": 1_024,
+    "dense_1": 819_328,
+    "batch_normalization_7": 512,
+    "dense_2": 16_512,
+    "batch_normalization_8": 512,
+    "logits": 903,
+}
+DNN_DENSE = (1_180_160, 262_656, 262_656, 131_328, 65_792, 32_896, 16_512, 16_512, 16_512)
+CNN_SHAPES = {
+    "conv2d_1": (46, 46, 64),
+    "conv2d_2": (46, 46, 64),
+    "max_pooling2d_1": (23, 23, 64),
+    "conv2d_4": (23, 23, 128),
+    "max_pooling2d_2": (11, 11, 128),
+    "conv2d_6": (11, 11, 256),
+    "max_pooling2d_3": (5, 5, 256),
+    "flatten": (6_400,),
+    "dense_2": (128,),
+    "probabilities": (7,),
+}
+
+
+def count(variables):
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+def images(number=4, seed=0):
+    return np.random.default_rng(seed).random((number, 48, 48, 1), dtype=np.float32)
+
+
+def test_cnn_is_the_table_of_the_report():
+    model = models.build("cnn")
+    found = {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}
+    assert found == CNN_PARAMETERS
+    assert {name: model.get_layer(name).output.shape[1:] for name in CNN_SHAPES} == CNN_SHAPES
+    totals = (model.count_params(), count(model.trainable_weights))
+    assert totals == (1_985_607, 1_983_303)
+    assert count(model.non_trainable_weights) == 2_304
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Dropout") == 6
+    assert all(
+        layer.rate == 0.25 for layer in model.layers if isinstance(layer, keras.layers.Dropout)
+    )
+    first = kinds.index("Conv2D")
+    assert kinds[first : first + 3] == ["Conv2D", "LeakyReLU", "BatchNormalization"]
+    slopes = [
+        layer.negative_slope for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU)
+    ]
+    assert slopes == [0.001] * 8
+
+
+def test_dnn_is_the_table_of_the_report():
+    model = models.build("dnn")
+    dense = [
+        layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Dense)
+    ]
+    assert tuple(dense) == (*DNN_DENSE, 903)
+    totals = (model.count_params(), count(model.trainable_weights))
+    assert totals == (1_996_167, 1_991_047)
+    assert count(model.non_trainable_weights) == 5_120
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Dropout") == 8
+    first = kinds.index("Dense")
+    assert kinds[first : first + 4] == ["Dense", "LeakyReLU", "BatchNormalization", "Dense"]
+
+
+@pytest.mark.parametrize("architecture", sorted(models.ARCHITECTURES))
+def test_models_answer_for_flat_images_and_ignore_contrast(architecture):
+    model = models.build(architecture)
+    faces = images()
+    probabilities = np.asarray(model(faces))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert np.isfinite(np.asarray(model(np.zeros((2, 48, 48, 1), np.float32)))).all()
+    np.testing.assert_allclose(np.asarray(model(0.5 * faces + 0.3)), probabilities, atol=1e-2)
+    standardised = np.asarray(model.get_layer("standardise")(faces))
+    np.testing.assert_allclose(standardised.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(standardised.std(axis=(1, 2, 3)), 1, atol=2e-3)
+
+
+def test_fused_batch_normalization_equals_keras():
+    inputs = np.random.default_rng(3).normal(2, 3, (8, 6, 5, 4)).astype(np.float32)
+    results = []
+    for kind in (keras.layers.BatchNormalization, models.FusedBatchNormalization):
+        layer = kind(momentum=0.9)
+        layer.build(inputs.shape)
+        layer.gamma.assign([1.0, 2.0, 0.5, 3.0])
+        outputs = [np.asarray(layer(inputs, training=training)) for training in (True, True, False)]
+        results.append([*outputs, np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_weights_come_back_from_a_run(tmp_path):
+    model = models.build("cnn", fused=True)
+    models.save(tmp_path / "model.keras", model, "cnn")
+    runs.write_json(tmp_path / "config.json", {"architecture": "cnn"})
+    loaded, config = models.load(tmp_path)
+    assert config == {"architecture": "cnn"}
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # The file is a plain Keras model that needs none of our code.
+    plain = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(plain(images()), loaded(images()))
+
+
+def test_logits_come_before_the_probabilities():
+    model = models.build("dnn")
+    logits = np.asarray(models.logits_model(model)(images()))
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(model(images())), expected, atol=1e-6)
+
+
+def foreign_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", b"not hdf5")
+        archive.writestr("config.json", "{}")
+
+
+def other_architecture(path):
+    models.save(path, models.build("dnn"), "dnn")
+
+
+def truncated(path):
+    models.save(path, models.build("cnn"), "cnn")
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        foreign_zip,
+        other_architecture,
+        truncated,
+        lambda path: path.write_bytes(b"\x80\x04pickle"),
+        lambda path: path.write_bytes(b""),
+        lambda path: None,
+    ],
+)
+def test_a_foreign_or_damaged_model_is_refused_in_one_line(tmp_path, make):
+    make(tmp_path / "model.keras")
+    runs.write_json(tmp_path / "config.json", {"architecture": "cnn"})
+    with pytest.raises(ValueError, match=r"model\.keras: expected") as caught:
+        models.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [{}, [], {"architecture": "os.system"}])
+def test_a_foreign_configuration_is_refused(tmp_path, config):
+    runs.write_json(tmp_path / "config.json", config)
+    with pytest.raises(ValueError, match="architecture"):
+        models.load(tmp_path)
+
+
+def test_no_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected a run folder"):
+        models.load(tmp_path / "missing")

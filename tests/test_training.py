@@ -1,0 +1,194 @@
+"""Batches, recipes, and a run that ends the same however often it is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import models, runs, training
+
+ROOT = Path(__file__).parents[1]
+
+
+def some_batches(first=0, last=6, **changes):
+    options = {
+        "batch_size": 4,
+        "augmentation": "none",
+        "seed": 5,
+        "first_step": first,
+        "last_step": last,
+        **changes,
+    }
+    images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None], (10, 48, 48))
+    targets = training.soft_labels(np.arange(10) % 7)
+    weights = np.arange(10, dtype=np.float32)
+    data = training.batches(images, targets, weights, **options)
+    return [tuple(np.asarray(part) for part in batch) for batch in data]
+
+
+def test_every_epoch_takes_every_row_once_in_another_order():
+    batches = some_batches()
+    assert [len(batch[0]) for batch in batches] == [4, 4, 2, 4, 4, 2]
+    epochs = [np.concatenate([batch[2] for batch in batches[k : k + 3]]) for k in (0, 3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    assert not np.array_equal(*epochs)
+    for pixels, targets, weights in batches:
+        np.testing.assert_allclose(pixels[:, 0, 0, 0] * 255, weights, atol=1e-5)
+        np.testing.assert_array_equal(targets.argmax(axis=1), weights % 7)
+
+
+def test_a_batch_does_not_depend_on_where_training_started():
+    unbroken = some_batches(augmentation="strong")
+    resumed = some_batches(first=4, augmentation="strong")
+    for ours, theirs in zip(resumed, unbroken[4:], strict=True):
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(left, right)
+    other = some_batches(augmentation="strong", seed=6)
+    assert not np.array_equal(other[0][0], unbroken[0][0])
+
+
+def test_row_weights_balance_the_classes():
+    labels = np.array([0] * 90 + [1] * 10)
+    np.testing.assert_array_equal(training.row_weights(labels, "none"), 1)
+    balanced = training.row_weights(labels, "balanced")
+    assert balanced[labels == 0].sum() == pytest.approx(balanced[labels == 1].sum(), rel=1e-5)
+    root = training.row_weights(labels, "sqrt")
+    assert root[-1] / root[0] == pytest.approx(3)
+    assert root.mean() == pytest.approx(1)
+
+
+def test_an_annealed_rate_rises_over_a_tenth_and_falls_to_nothing():
+    rate = training._optimizer(training.RECIPES["sgd"], 100)._learning_rate
+    rates = np.array([float(rate(step)) for step in range(101)])
+    assert rates[0] == 0
+    assert rates.argmax() == 10
+    assert rates[10] == pytest.approx(0.05)
+    assert rates[55] == pytest.approx(0.025)
+    assert rates[100] == pytest.approx(0, abs=1e-8)
+    constant = training._optimizer(training.RECIPES["report"], 100)
+    assert float(constant.learning_rate) == pytest.approx(1e-3)
+
+
+def test_only_kernels_are_decayed():
+    optimizer = training._optimizer(training.RECIPES["sgd"], 100)
+    model = models.build("dnn")
+    optimizer.build(model.trainable_variables)
+    decayed = {v.name for v in model.trainable_variables if optimizer._use_weight_decay(v)}
+    assert decayed == {"kernel"}
+
+
+def test_custom_recipe_changes_only_what_is_given():
+    recipe = training.custom_recipe("sgd", learning_rate=0.5, weight_decay=None)
+    assert (recipe.learning_rate, recipe.weight_decay) == (0.5, 5e-3)
+
+
+def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_data):
+    names = {path.name for path in trained_run.iterdir()}
+    assert names == {
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "predictions.npz",
+        "split.npz",
+        "state",
+        "submission.csv",
+    }
+    history = pd.read_csv(trained_run / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+    result = runs.read_json(trained_run / "metrics.json")
+    assert result["accuracy"] == pytest.approx(history["validation_accuracy"].max(), abs=0.1)
+    assert result["model_sha256"] == runs.sha256(trained_run / "model.keras")
+    with np.load(trained_run / "predictions.npz") as archive:
+        labels = archive["labels"]
+        accuracy = (archive["probabilities"].argmax(axis=1) == labels).mean()
+    assert accuracy == pytest.approx(result["accuracy"])
+    assert result["n"] == 31
+
+
+def test_the_loss_of_a_perfect_answer_is_that_of_the_smoothing():
+    import keras
+
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    target = training.soft_labels(np.array([2]))
+    smooth = 0.9 * target + 0.1 / 7
+    entropy = -(smooth * np.log(smooth)).sum()
+    assert float(loss(target, np.log(smooth))) == pytest.approx(entropy, rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_is_one_line(small_data, tmp_path):
+    import train_dnn
+
+    flags = ["--data", str(small_data), "--epochs", "3", "--out", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match="choose a lower --learning-rate"):
+        train_dnn.main([*flags, "--recipe", "report", "--learning-rate", "1e38"])
+
+
+def command(data, out, *flags):
+    return [
+        sys.executable,
+        str(ROOT / "train_dnn.py"),
+        *("--data", str(data), "--epochs", "4", "--batch-size", "16", "--out", str(out)),
+        *flags,
+    ]
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGKILL, signal.SIGTERM)])
+def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data, tmp_path, signals):
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    subprocess.run(command(small_data, unbroken), check=True, capture_output=True, timeout=300)
+    for number, kind in enumerate(signals, start=1):
+        flags = ["--resume"] if number > 1 else []
+        process = subprocess.Popen(
+            command(small_data, broken, *flags),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        state = broken / "state" / f"epoch-{number:05d}.npz"
+        while not state.exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(kind)
+        process.wait(timeout=60)
+    resume = [sys.executable, str(ROOT / "train_dnn.py"), "--out", str(broken), "--resume"]
+    result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
+    assert "submission.csv" in result.stdout
+    first, second = (runs.load_state(folder) for folder in (unbroken, broken))
+    for name, array in first[0].items():
+        np.testing.assert_array_equal(array, second[0][name], err_msg=name)
+    histories = [
+        pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (unbroken, broken)
+    ]
+    pd.testing.assert_frame_equal(*histories)
+    for left, right in zip(
+        *(models.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+    assert not [path for path in broken.rglob("*.tmp*")]
+
+
+def test_bad_input_is_one_line_and_exit_2(small_data, tmp_path):
+    for flags in (
+        ["--data", str(tmp_path / "nothing"), "--out", str(tmp_path / "a")],
+        ["--data", str(small_data), "--out", str(tmp_path / "b"), "--validation", "209"],
+        ["--data", str(small_data), "--out", str(tmp_path / "c"), "--resume"],
+        ["--data", str(small_data), "--out", str(small_data / "train.csv" / "d")],
+    ):
+        result = subprocess.run(
+            [sys.executable, str(ROOT / "train_dnn.py"), *flags],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        assert result.returncode == 2, result.stderr
+        message = [line for line in result.stderr.splitlines() if line.startswith("train_dnn.py:")]
+        assert len(message) == 1
+        assert "Traceback" not in result.stderr
+    assert not any((tmp_path / name).exists() for name in "abc")
