@@ -61,6 +61,7 @@ def main(argv=None):
     """Draw and write everything about the predictions of a run."""
     args = build_parser().parse_args(argv)
     import numpy as np
+    from tqdm import tqdm
 
     from common import comparison, metrics
     from common.figures import confusion, style
@@ -69,8 +70,7 @@ def main(argv=None):
     probabilities = together[: len(args.model)].mean(axis=0)
     predictions, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     counts = metrics.confusion_counts(labels, predictions)
-    asked_for = set(args.classes or [])
-    for code in asked_for:
+    for code in args.classes or ():
         if not counts[code].any():
             raise ValueError(
                 f"--classes {CLASS_NAMES[code]}: expected a class of which faces were held out, "
@@ -82,7 +82,8 @@ def main(argv=None):
     name = comparison.display_name(args.model)
     fractions = metrics.row_fractions(counts)
     summary = comparison.summary_table(labels, probabilities, seed=args.seed)
-    accuracy = "{value:.3f} [{95 % low:.3f}, {95 % high:.3f}]".format(**summary[0])
+    accuracy = "accuracy {value:.3f} [{95 % low:.3f}, {95 % high:.3f}]".format(**summary[0])
+    _, macro_f1, balanced, likelihood, calibration_error = (row["value"] for row in summary)
     calibration = comparison.calibration_bins(probabilities, labels)
     report = comparison.report_table(counts)
     tables = {
@@ -90,38 +91,33 @@ def main(argv=None):
         "summary.csv": summary,
         "report_comparison.csv": report,
     }
+    lines = [
+        f"{name} on {len(labels):,} validation rows: {accuracy}, macro F1 {macro_f1:.3f}, balanced "
+        f"accuracy {balanced:.3f}. The epoch kept was chosen on these rows, which flatters a "
+        "little.",
+        *metrics.observations(counts),
+        f"The mean confidence is {confidences.mean():.3f}, the expected calibration error "
+        f"{calibration_error:.3f}.",
+        comparison.report_sentence(report),
+    ]
     figures = {
         "confusion.png": confusion.matrix(
-            counts, fractions, title=f"{name}\naccuracy {accuracy}, n = {len(labels):,}"
+            counts, fractions, title=f"{name}\n{accuracy}, n = {len(labels):,}"
         ),
         "calibration.png": confusion.reliability(
             calibration,
-            text="\n".join(f"{row['measure']} {row['value']:.3f}" for row in summary)
-            + f"\nmean confidence {confidences.mean():.3f}",
-            title=name,
+            text=f"mean confidence {confidences.mean():.3f}\n"
+            f"expected calibration error {calibration_error:.3f}\n"
+            f"negative log-likelihood {likelihood:.3f}",
+            title=f"{name}\n{accuracy}, n = {len(labels):,}",
         ),
     }
-    lines = [
-        f"On {len(labels):,} validation rows the accuracy of {name} is {accuracy}, the macro F1 "
-        f"{summary[1]['value']:.3f} and the balanced accuracy {summary[2]['value']:.3f}. The epoch "
-        "kept was chosen on these rows, which flatters a little.",
-        *metrics.observations(counts),
-        f"The mean confidence is {confidences.mean():.3f}, the expected calibration error "
-        f"{summary[4]['value']:.3f}.",
-    ]
-    furthest = max(report, key=lambda row: abs(row["difference"] or 0))
-    if furthest["difference"]:
-        lines.append(
-            f"Furthest from the report: {furthest['true']} predicted as {furthest['predicted']}, "
-            f"{furthest['report']} there, {furthest['here']:.2f} here."
-        )
 
-    # Positions among the validation rows, the most confident first: what the pages show.
-    by_confidence = np.argsort(-confidences, kind="stable")
+    # What the pages show, as positions among the validation rows, the clearest cases first.
     is_right = predictions == labels
-    shown = np.isin(labels, list(asked_for)) if asked_for else np.ones(len(labels), bool)
-    mistakes = by_confidence[(~is_right & shown)[by_confidence]]
-    typical = by_confidence[(is_right & shown)[by_confidence]]
+    shown = np.isin(labels, args.classes or range(NUM_CLASSES))
+    order = np.argsort(-confidences, kind="stable")
+    mistakes, typical = order[(shown & ~is_right)[order]], order[(shown & is_right)[order]]
     arrays = {
         "counts": counts,
         "fractions": fractions,
@@ -132,85 +128,94 @@ def main(argv=None):
         "typical": typical,
         **{f"calibration_{key}": values for key, values in calibration.items()},
     }
-    if images is not None:
-        captions = [
-            f"{CLASS_NAMES[true]} → {CLASS_NAMES[predicted]}\n{confidence:.2f}, image {image}"
-            for image, (true, predicted, confidence) in enumerate(
-                zip(labels, predictions, confidences, strict=True)
-            )
-        ]
-        figures["mistakes.png"] = confusion.face_page(
-            [_section("", mistakes, images, captions, args.faces)],
-            columns=COLUMNS,
-            title=f"{name}: the most confident of {len(mistakes):,} mistakes (true → predicted)",
-        )
-        captions = [f"{value:.2f}, image {image}" for image, value in enumerate(confidences)]
-        figures["typical.png"] = confusion.face_page(
+    outcomes = list(zip(labels, predictions, confidences, strict=True))
+    pages = [  # file, title, sections of heading and positions, faces of a section, captions
+        (
+            "mistakes.png",
+            f"{name}: the most confident of {len(mistakes):,} mistakes (true → predicted)",
+            [("", mistakes)],
+            args.faces,
             [
-                _section(
-                    f"{CLASS_NAMES[code]}: {counts[code, code]:,} of {counts[code].sum():,} right",
-                    typical[labels[typical] == code],
-                    images,
-                    captions,
-                    COLUMNS,
-                )
-                for code in sorted(asked_for or range(NUM_CLASSES))
+                f"{CLASS_NAMES[true]} → {CLASS_NAMES[predicted]}\n{confidence:.2f}, image {image}"
+                for image, (true, predicted, confidence) in enumerate(outcomes)
             ],
-            columns=COLUMNS,
-            title=f"{name}: faces recognised with the highest confidence",
-        )
+        ),
+        (
+            "typical.png",
+            f"{name}: the faces recognised with the highest confidence",
+            [
+                (
+                    f"{CLASS_NAMES[code]}: {counts[code, code]:,} of {counts[code].sum():,}",
+                    typical[labels[typical] == code],
+                )
+                for code in np.unique(args.classes or range(NUM_CLASSES))
+            ],
+            COLUMNS,
+            [f"{confidence:.2f}, image {image}" for image, confidence in enumerate(confidences)],
+        ),
+    ]
 
     if args.versus:
         other_name = comparison.display_name(args.versus)
         other = together[len(args.model) :].mean(axis=0)
-        other_predictions = other.argmax(axis=1)
+        other_predictions, other_confidences = other.argmax(axis=1), other.max(axis=1)
         tables["versus.csv"] = comparison.paired_table(labels, predictions, other_predictions)
-        lines += comparison.paired_sentences(name, other_name, tables["versus.csv"][0])
-        # The clearest cases first: how much more one gives to the true class than the other.
+        lines += comparison.paired_sentences(name, other_name, tables["versus.csv"])
         every = np.arange(len(labels))
-        gain = probabilities[every, labels] - other[every, labels]
+        order = np.argsort(other[every, labels] - probabilities[every, labels], kind="stable")
         other_right = other_predictions == labels
-        by_gain = np.argsort(-gain, kind="stable")
-        only_model = by_gain[(is_right & ~other_right & shown)[by_gain]]
-        only_other = by_gain[::-1][(~is_right & other_right & shown)[by_gain[::-1]]]
+        only_model = order[(shown & is_right & ~other_right)[order]]
+        only_other = order[(shown & ~is_right & other_right)[order]][::-1]
         arrays |= {
             "other_probabilities": other,
             "only_model_right": only_model,
             "only_other_right": only_other,
         }
-        if images is not None:
-            captions = [
-                f"{CLASS_NAMES[one]} {probabilities[image, one]:.2f}\n"
-                f"{CLASS_NAMES[two]} {other[image, two]:.2f}\nimage {image}"
-                for image, (one, two) in enumerate(zip(predictions, other_predictions, strict=True))
-            ]
-            figures["versus.png"] = confusion.face_page(
+        answers = zip(outcomes, other_predictions, other_confidences, strict=True)
+        pages.append(
+            (
+                "versus.png",
+                f"Above each face what {name} says, then what {other_name} says",
                 [
-                    _section(
-                        f"only {only} is right: {len(order):,} faces",
-                        order,
-                        images,
-                        captions,
-                        args.faces,
-                    )
-                    for only, order in ((name, only_model), (other_name, only_other))
+                    (f"only {right} is right: {len(positions):,} faces", positions)
+                    for right, positions in ((name, only_model), (other_name, only_other))
                 ],
-                columns=COLUMNS,
-                title=f"Above each face what {name} says and, below, {other_name}",
+                args.faces,
+                [
+                    f"{CLASS_NAMES[one]} {sure:.2f}\n{CLASS_NAMES[two]} {other_sure:.2f}\n"
+                    f"image {image}"
+                    for image, ((_, one, sure), two, other_sure) in enumerate(answers)
+                ],
             )
+        )
 
-    source = f"{' '.join(map(str, args.model))}: {runs.command_line(argv)}"
+    for file, title, sections, count, captions in pages if images is not None else ():
+        chosen = [(heading, _distinct(images, order)[:count]) for heading, order in sections]
+        figures[file] = confusion.face_page(
+            [(heading, images[few], [captions[image] for image in few]) for heading, few in chosen],
+            columns=COLUMNS,
+            title=title,
+        )
+
     for file, table in tables.items():
-        runs.write_table(args.out / file, table)
-    for file, figure in figures.items():
-        style.save(figure, args.out / file, source=source)
+        rounded = [
+            {
+                key: f"{value:.6g}" if isinstance(value, float) else value
+                for key, value in row.items()
+            }
+            for row in table
+        ]
+        runs.write_table(args.out / file, rounded)
     runs.write_arrays(args.out / "confusion.npz", **arrays)
     runs.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
     print("\n".join(lines))
-    written = [*figures, *tables, "confusion.npz", "observations.txt"]
+    source = f"{' '.join(map(str, args.model))}: {runs.command_line(argv)}"
+    for file, figure in tqdm(figures.items(), desc="drawing", unit="figure", disable=None):
+        style.save(figure, args.out / file, source=source)
+    written = ["observations.txt", *tables, "confusion.npz", *figures]
     print(f"Wrote {', '.join(written)} to {args.out}.")
     worst = " ".join(map(str, mistakes[:5])) or "0"
-    print(f"See why: python saliency.py --model {args.model[0]} --images {worst}")
+    print(f"See what misled it: python saliency.py --model {args.model[0]} --images {worst}")
 
 
 def _load_images(args, rows, labels):
@@ -237,15 +242,14 @@ def _load_images(args, rows, labels):
     return faces.train_images[rows]
 
 
-def _section(heading, order, images, captions, count):
-    """Return a section of a page: the first `count` faces in that order, no image twice."""
+def _distinct(images, order):
+    """Return `order` (positions in `images`) without those that show the same face again."""
     import numpy as np
 
     from common import data
 
     _, first = np.unique(data.duplicate_groups(images[order]), return_index=True)
-    chosen = order[first][:count]
-    return heading, images[chosen], [captions[image] for image in chosen]
+    return order[first]
 
 
 if __name__ == "__main__":

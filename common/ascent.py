@@ -17,7 +17,9 @@ NOISE = 0.1  # half the range of the white noise that ascent starts from, around
 STEP = 0.02  # root mean square of what a step changes, in units of the pixel range
 CONTRAST = 0.2  # deviation of a regularised image
 SMOOTHNESS = 0.1  # weight of total variation, against an activation's gradient of unit size
+FLAT = 6  # cycles per image up to which a regularised spectrum does not fall
 SHIFT = 3  # pixels that a regularised image is moved by at most before a step
+ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.ReLU, keras.layers.Activation)
 TINY = 1e-12  # below this a size counts as 0 and is not divided by
 
 
@@ -79,6 +81,7 @@ def maximise(
     start,
     steps=100,
     snapshots=None,
+    activated=True,
     regularised=False,
     step_size=STEP,
     seed=0,
@@ -102,6 +105,8 @@ def maximise(
         start: float32 (n, 48, 48), for example `white_noise`.
         steps: how many.
         snapshots: after which steps to keep the images; by default the last.
+        activated: measure after the activation function that follows the layer, if one does. The
+            plain mean over what the first convolution puts out is the same for every pattern.
         regularised: see above.
         step_size: root mean square of a step.
         seed: of the random moves, which are the same for all images.
@@ -118,7 +123,7 @@ def maximise(
     if kept.size == 0 or kept[0] < 0 or kept[-1] > steps:
         raise ValueError(f"expected snapshots after 0 to {steps} steps, found {kept.tolist()}")
     draw = _from_spectrum if regularised else tf.identity
-    climb, look = _steps(_objective(model, layer), draw, regularised, step_size)
+    climb, look = _steps(_objective(model, layer, activated), draw, regularised, step_size)
     moves = np.random.default_rng(seed).integers(-SHIFT, SHIFT, (steps, 2), endpoint=True)
 
     images = np.empty((len(kept), *start.shape), np.float32)
@@ -236,60 +241,76 @@ def _computed(submodel):
     return compute
 
 
-def _objective(model, layer):
-    """Return a function of images (n, 48, 48) and units (n,): activation of each one's own unit.
-
-    The mean over a map of a convolution is linear in what comes in, so it is computed from sums
-    over windows of the input, one for each tap of the kernel. Convolving with all the filters to
-    keep one mean of each image would cost a hundred times as much.
-    """
+def _objective(model, layer, activated):
+    """Return a function of images (n, 48, 48) and units (n,): activation of each one's own unit."""
     target = model.get_layer(layer)
-    shape = target.output.shape
-    if (
-        isinstance(target, keras.layers.Conv2D)
-        and target.activation is keras.activations.linear
-        and target.groups == 1
-        and target.data_format == "channels_last"
-    ):
-        before = keras.Model(model.input, target.input)
-        bands = [_band(target, axis) for axis in (0, 1)]
-        taps = target.kernel_size
-
-        def mean_of_own_map(images, units):
-            maps = before(images[..., tf.newaxis], training=False)
-            count, (height, width, channels) = tf.shape(maps)[0], maps.shape[1:]
-            sums = bands[0] @ tf.reshape(maps, (count, height, width * channels))
-            sums = bands[1] @ tf.reshape(sums, (count, taps[0], width, channels))
-            kernels = tf.gather(tf.transpose(target.kernel, (3, 0, 1, 2)), units)
-            means = tf.reduce_sum(kernels * sums, axis=(1, 2, 3)) / (shape[1] * shape[2])
-            return means + tf.gather(target.bias, units) if target.use_bias else means
-
-        return mean_of_own_map
+    after = _activation_after(model, target) if activated else tf.identity
+    if isinstance(target, keras.layers.Conv2D) and _is_plain(target):
+        own_map = _own_map(model, target)
+        return lambda images, units: tf.reduce_mean(after(own_map(images, units)), axis=(1, 2))
 
     submodel = keras.Model(model.input, target.output)
 
     def own_mean(images, units):
-        outputs = submodel(images[..., tf.newaxis], training=False)
-        means = tf.reduce_mean(outputs, axis=range(1, len(shape) - 1))
+        outputs = after(submodel(images[..., tf.newaxis], training=False))
+        means = tf.reduce_mean(outputs, axis=range(1, len(outputs.shape) - 1))
         return tf.gather(means, units, axis=1, batch_dims=1)
 
     return own_mean
 
 
-def _band(convolution, axis):
-    """Return float32 (taps, positions): 1 where a tap of the kernel meets a position of the input.
+def _activation_after(model, target):
+    """Return the activation layer that alone reads what a layer puts out, or else the identity."""
+    readers = [layer for layer in model.layers if layer.input is target.output]
+    if len(readers) == 1 and isinstance(readers[0], ACTIVATIONS):
+        return readers[0]
+    return tf.identity
 
-    Args:
-        convolution: a Conv2D.
-        axis: 0 down, 1 across.
+
+def _is_plain(convolution):
+    """Return whether a convolution can be computed by `_own_map`."""
+    return (
+        convolution.activation is keras.activations.linear
+        and convolution.strides == convolution.dilation_rate == (1, 1)
+        and convolution.groups == 1
+        and convolution.padding in ("valid", "same")
+        and convolution.data_format == "channels_last"
+    )
+
+
+def _own_map(model, convolution):
+    """Return a function of images and units that convolves each image with its own filter alone.
+
+    Convolving every image with all the filters, to use one map of each, costs as many times more
+    as there are filters. Here one product gives what each tap of the kernel makes of each
+    position, and the taps are added up, each moved to where it belongs.
     """
-    taps, stride = convolution.kernel_size[axis], convolution.strides[axis]
-    gap = convolution.dilation_rate[axis]
-    size, outputs = convolution.input.shape[axis + 1], convolution.output.shape[axis + 1]
-    missing = (outputs - 1) * stride + (taps - 1) * gap + 1 - size
-    padding = max(missing, 0) // 2 if convolution.padding == "same" else 0
-    met = np.arange(outputs) * stride + np.arange(taps)[:, np.newaxis] * gap - padding
-    return (met[..., np.newaxis] == np.arange(size)).any(axis=1).astype(np.float32)
+    before = keras.Model(model.input, convolution.input)
+    down, across = convolution.kernel_size
+    rows, columns = convolution.output.shape[1:3]
+    same = convolution.padding == "same"
+    borders = [((taps - 1) // 2, taps // 2) if same else (0, 0) for taps in (down, across)]
+
+    def own_map(images, units):
+        maps = before(images[..., tf.newaxis], training=False)
+        count, (height, width, channels) = tf.shape(maps)[0], maps.shape[1:]
+        kernels = tf.gather(tf.transpose(convolution.kernel, (3, 2, 0, 1)), units)
+        kernels = tf.reshape(kernels, (count, channels, down * across))
+        taps = tf.reshape(maps, (count, height * width, channels)) @ kernels
+        taps = tf.reshape(taps, (count, height, width, down * across))
+        taps = tf.pad(taps, ((0, 0), *borders, (0, 0)))
+        total = tf.add_n(
+            [
+                taps[:, row : row + rows, column : column + columns, row * across + column]
+                for row in range(down)
+                for column in range(across)
+            ]
+        )
+        if convolution.use_bias:
+            total += tf.gather(convolution.bias, units)[:, tf.newaxis, tf.newaxis]
+        return total
+
+    return own_map
 
 
 def _steps(objective, draw, regularised, step_size):
@@ -303,7 +324,8 @@ def _steps(objective, draw, regularised, step_size):
             images = draw(parameters)
             seen = _move(images, move) if regularised else images
             activation = tf.reduce_sum(objective(seen, units))
-            variation = tf.reduce_sum(tf.image.total_variation(images[..., tf.newaxis]))
+            if regularised:
+                variation = tf.reduce_sum(tf.image.total_variation(images[..., tf.newaxis]))
         direction = _unit(tape.gradient(activation, images))
         if not regularised:
             return tf.clip_by_value(parameters + step_size * direction, 0.0, 1.0)
@@ -332,7 +354,7 @@ def _from_spectrum(parameters):
     """
     size = parameters.shape[-1]
     radius = _radius(size, np.arange(size // 2 + 1))
-    falling = tf.constant(1 / np.maximum(radius, 1), tf.complex64)
+    falling = tf.constant(1 / np.maximum(radius, FLAT), tf.complex64)
     waves = tf.signal.rfft2d(parameters - tf.reduce_mean(parameters, axis=(1, 2), keepdims=True))
     pattern = tf.signal.irfft2d(waves * falling, (size, size))
     return tf.sigmoid(4 * CONTRAST * _unit(pattern))  # a sigmoid's slope is 1/4 at mid-grey

@@ -137,13 +137,11 @@ def pgd(
     best = np.empty_like(images)
     best_margin = np.full(len(images), -np.inf, np.float32)
     for _ in range(restarts):
+        starts = _random_point(images, eps, norm, generator) if random_start else images
         for part in _parts(len(images), batch_size):
-            start = images[part]
-            if random_start:
-                start = _random_point(start, eps[part], norm, generator)
             moved = graph.ascend(
                 images[part],
-                start,
+                starts[part],
                 labels[part],
                 eps[part].astype(np.float32),
                 _signed(sizes[part], targeted),
@@ -199,7 +197,10 @@ def deepfool(
             break
         for part in _parts(len(active), batch_size):
             rows = active[part]
-            gaps, gradients = (array.numpy() for array in graph.gaps(adversarial[rows]))
+            gaps, gradients = (np.array(array) for array in graph.gaps(adversarial[rows]))
+            # A black pixel cannot get darker nor a white one lighter: those stand still.
+            at = adversarial[rows][:, np.newaxis]
+            gradients[((at <= 0) & (gradients > 0)) | ((at >= 1) & (gradients < 0))] = 0
             change[rows] += _over_nearest(gaps.astype(np.float64), gradients, norm)
         adversarial[active] = np.clip(images[active] + (1 + overshoot) * change[active], 0, 1)
         still = ~fooled(model, adversarial[active], labels[active], batch_size=batch_size)
@@ -534,6 +535,9 @@ def _graph(model, norm, loss):
     axes = list(range(1, len(pixels.shape)))
     ones = [1] * len(axes)
 
+    def length(changes):
+        return tf.sqrt(tf.reduce_sum(tf.square(changes), axes, keepdims=True))
+
     def step(images, labels):
         with tf.GradientTape() as tape:
             tape.watch(images)
@@ -543,7 +547,7 @@ def _graph(model, norm, loss):
             return tf.sign(gradient)
         # Squares of small gradients underflow in float32: first to 1 at most, then to length 1.
         gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient), axes, keepdims=True), TINY)
-        return gradient / tf.maximum(tf.norm(gradient, axis=axes, keepdims=True), TINY)
+        return gradient / tf.maximum(length(gradient), TINY)
 
     @tf.function(input_signature=[pixels])
     def logits(images):
@@ -563,8 +567,7 @@ def _graph(model, norm, loss):
             if norm == "linf":
                 change = tf.clip_by_value(change, -eps, eps)
             else:
-                length = tf.norm(change, axis=axes, keepdims=True)
-                change *= tf.minimum(1.0, eps / tf.maximum(length, TINY))
+                change *= tf.minimum(1.0, eps / tf.maximum(length(change), TINY))
             moved = images + change
         return moved
 
@@ -677,8 +680,7 @@ def _random_point(images, eps, norm, generator):
 
 def _length(changes):
     """Return the Euclidean length of each change, (n, 1, ..., 1)."""
-    axes = tuple(range(1, changes.ndim))
-    return np.sqrt(np.sum(np.square(changes), axis=axes, keepdims=True))
+    return np.sqrt((changes**2).sum(axis=tuple(range(1, changes.ndim)), keepdims=True))
 
 
 def _signed(sizes, targeted):

@@ -223,7 +223,9 @@ def calibration_bins(probabilities, labels):
 def report_table(counts):
     """Return the fractions that the report states beside the same here: a list of dictionaries.
 
-    "here" and "difference" are None where no face of the class was held out.
+    "compatible" says whether the 95 % interval of the fraction here reaches what is stated; "a
+    little over" is taken as up to 0.1 more. Where no face of the class was held out, "here" and
+    "difference" are None and anything is compatible.
 
     Args:
         counts: int (7, 7), rows the true class.
@@ -242,6 +244,7 @@ def report_table(counts):
         code = candidates[np.argmax(fractions[candidates, column])]
         low, high = metrics.wilson_interval(counts[code, column], totals[code])
         here = float(fractions[code, column]) if totals[code] else None
+        slack = 0.1 if wording == "a little over" else 0
         rows.append(
             {
                 "true": true,
@@ -251,11 +254,26 @@ def report_table(counts):
                 "95 % low": low,
                 "95 % high": high,
                 "difference": None if here is None else here - stated,
+                "compatible": low <= stated + slack and (high >= stated or wording == "at most"),
                 "class here": CLASS_NAMES[code],
                 "rows here": int(totals[code]),
             }
         )
     return rows
+
+
+def report_sentence(table):
+    """Return how far a `report_table` agrees with the report, in one sentence."""
+    others = [
+        f"{row['true']} as {row['predicted']} ({row['report']} there, {row['here']:.2f} here)"
+        for row in table
+        if not row["compatible"]
+    ]
+    sentence = (
+        f"Of the {len(table)} fractions that the report states, {len(table) - len(others)} are "
+        "within the 95 % intervals here"
+    )
+    return f"{sentence}; not so {', '.join(others)}." if others else f"{sentence}."
 
 
 def load_history(run):
@@ -335,15 +353,21 @@ def paired_table(labels, predictions_a, predictions_b):
     return rows
 
 
-def paired_sentences(name_a, name_b, overall):
-    """Return what a paired comparison says, in two sentences.
+def paired_sentences(name_a, name_b, differences):
+    """Return what a paired comparison says, in three sentences.
 
     Args:
         name_a: how to call model A within a sentence, "the CNN" for example.
         name_b: the same for model B.
-        overall: first row of `paired_table`.
+        differences: a `paired_table`.
     """
+    overall, *classes = differences
     p_value = overall["p"]
+    clear = [
+        f"{row['class']} ({100 * row['difference']:+.1f})"
+        for row in classes
+        if row["95 % low"] > 0 or row["95 % high"] < 0
+    ]
     return [
         f"On the same {overall['rows']:,} validation rows {name_a} is right on "
         f"{overall['accuracy a']:.1%} and {name_b} on {overall['accuracy b']:.1%}: a difference "
@@ -352,6 +376,9 @@ def paired_sentences(name_a, name_b, overall):
         f"{overall['only a right']:,} rows only {name_a} gets right, "
         f"{overall['only b right']:,} only {name_b} (McNemar's exact test: p "
         f"{'< 1e-12' if p_value < 1e-12 else f'= {p_value:.2g}'}).",
+        f"The interval of the difference in recall excludes 0 for {', '.join(clear)} points."
+        if clear
+        else "For no single class does the interval of the difference in recall exclude 0.",
     ]
 
 
@@ -388,13 +415,13 @@ def table(named_runs):
 def sentences(name_a, run_a, name_b, run_b):
     """Return what the comparison of two runs says, in plain sentences."""
     _, labels, probabilities = load_together([run_a, run_b])
-    overall = paired_table(labels, *probabilities.argmax(axis=2))[0]
+    differences = paired_table(labels, *probabilities.argmax(axis=2))
     both = table({name_a: run_a, name_b: run_b})
     # The slower one first: "0.03 times as long" is hard to picture.
     slower, faster = both.sort_values("seconds an epoch", ascending=False).to_dict("records")
     ratio = slower["seconds an epoch"] / max(faster["seconds an epoch"], 1e-9)
     return [
-        *paired_sentences(f"the {name_a}", f"the {name_b}", overall),
+        *paired_sentences(f"the {name_a}", f"the {name_b}", differences),
         f"They have {both['parameters'][0]:,} and {both['parameters'][1]:,} parameters; an epoch "
         f"of the {slower['model']} took {ratio:.1f} times as long as one of the "
         f"{faster['model']}.",

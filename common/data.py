@@ -12,6 +12,7 @@ import io
 import json
 import os
 import stat
+import struct
 import tarfile
 import warnings
 import zipfile
@@ -382,13 +383,17 @@ def _damage_named(name):
         yield
     except (
         EOFError,
-        gzip.BadGzipFile,
+        OSError,  # a bad gzip header, or a seek to nowhere
+        UnicodeDecodeError,  # a member's name
+        struct.error,
         zlib.error,
         zipfile.BadZipFile,
         tarfile.TarError,
         RuntimeError,  # an encrypted zip
         NotImplementedError,  # a compression that Python does not know
     ) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the file itself cannot be opened, which the error says already
         raise ValueError(f"{name}: damaged or cut off ({error}); download it again") from error
 
 

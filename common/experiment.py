@@ -1,5 +1,6 @@
 """One training experiment from data to submission: what the training scripts have in common."""
 
+import importlib.util
 import statistics
 import time
 
@@ -9,6 +10,8 @@ from common.figures import curves, style
 
 def load_data(args):
     """Return (faces, split) for the flags of a training script, saying what was found."""
+    if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
     faces = data.load(args.data)
     for sentence in data.describe(faces):
         print(sentence)
@@ -35,39 +38,57 @@ def train(args, architecture):
     labels = faces.train_labels[split.train_rows]
     fit(
         args,
+        args.out,
         architecture,
         faces,
         split,
         targets=training.soft_labels(labels),
         weights=training.row_weights(labels, args.class_weight),
-        rows=split.train_rows,
+        images=faces.train_images[split.train_rows],
         initial_weights=initial.get_weights() if initial is not None else None,
     )
 
 
-def fit(args, architecture, faces, split, *, rows, targets, weights, initial_weights=None):
-    """Train on some rows of the data and write the results: the second half of `train`.
+def fit(
+    args,
+    folder,
+    architecture,
+    faces,
+    split,
+    *,
+    images,
+    targets,
+    weights,
+    epochs=None,
+    initial_weights=None,
+):
+    """Train on given rows and write the results into a run folder: the second half of `train`.
 
     Args:
-        args: as in `train`; the run in `args.out` has begun.
+        args: the flags of `cli.add_training` and seed.
+        folder: of the run, which has begun.
         architecture: a name that `models.build` knows.
         faces: the data set.
         split: whose validation rows choose the epoch.
-        rows: which training images, int (n,).
+        images: to train on, uint8 (n, 48, 48).
         targets: float32 (n, 7), rows that sum to 1.
         weights: float32 (n,).
+        epochs: if not `args.epochs`.
         initial_weights: list of arrays to start from.
+
+    Returns:
+        the trained model, at its best epoch.
     """
     strategy, hardware = training.prepare(seed=args.seed, precision=args.precision)
     held_out = split.validation_rows
     print(
-        f"Training the {architecture.upper()} on {len(rows):,} rows with {len(held_out):,} held "
+        f"Training the {architecture.upper()} on {len(images):,} rows with {len(held_out):,} held "
         f"out to choose the epoch; {hardware}."
     )
     history = training.fit(
-        args.out,
+        folder,
         architecture,
-        (faces.train_images[rows], targets, weights),
+        (images, targets, weights),
         (faces.train_images[held_out], faces.train_labels[held_out]),
         recipe=training.custom_recipe(
             args.recipe,
@@ -75,7 +96,7 @@ def fit(args, architecture, faces, split, *, rows, targets, weights, initial_wei
             weight_decay=args.weight_decay,
             label_smoothing=args.label_smoothing,
         ),
-        epochs=args.epochs,
+        epochs=epochs or args.epochs,
         batch_size=args.batch_size,
         augmentation=args.augmentation,
         seed=args.seed,
@@ -83,8 +104,9 @@ def fit(args, architecture, faces, split, *, rows, targets, weights, initial_wei
         initial_weights=initial_weights,
         tensorboard=args.tensorboard,
     )
-    model, config = models.load(args.out)
-    _write_results(args.out, model, config, history, faces, held_out)
+    model, config = models.load(folder)
+    _write_results(folder, model, config, history, faces, held_out)
+    return model
 
 
 def _write_results(folder, model, config, history, faces, held_out):

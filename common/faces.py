@@ -41,6 +41,7 @@ ACTIONS = {
     "teeth": (0.3, 0.15),  # the part of the opening that shows teeth
     "lips": (1.0, 0.15),  # thickness, 1 usual
 }
+STRENGTHS = ("cheek", "nose_wrinkle", "frown", "forehead", "fold", "opening", "teeth")  # 0 to 1
 # fmt: off
 PROTOTYPES = (  # what is not named stays at rest; "apart" adds AU 25
     ("neutral", dict()),
@@ -151,7 +152,8 @@ def _draw_actions(labels, rng):
     trace = np.clip(rng.normal(-0.2, 0.2, size=(size, 1)), 0, 0.5)
     values = rest + intensity * ((1 - trace) * table[chosen] + trace * table[other] - rest)
     values += spread * rng.standard_normal(values.shape)
-    return dict(zip(ACTIONS, values.T.astype(np.float32), strict=True))
+    actions = dict(zip(ACTIONS, values.T.astype(np.float32), strict=True))
+    return actions | {key: np.clip(actions[key], 0, 1) for key in STRENGTHS}
 
 
 def _draw_identity(size, rng):
@@ -258,14 +260,14 @@ def _paint_eyes(image, face, u, v):
     near = _cover((1.05 - np.abs(x)) * face.eye_width)
     opened = _cover(np.minimum(y - upper, lower - y)) * near
     _paint(image, opened, 0.42 + 0.42 * face.skin)
-    radius = np.hypot(u - sign * face.eye_apart - face.gaze_u, y - face.gaze_v)
+    iris_u, iris_v = u - sign * face.eye_apart - face.gaze_u, y - face.gaze_v
+    radius = np.hypot(iris_u, iris_v)
     _paint(image, opened * _cover(0.085 - radius), face.iris * np.clip(radius / 0.07, 0, 1))
-    glint = np.hypot(u - sign * face.eye_apart - face.gaze_u + 0.03, y - face.gaze_v + 0.03)
-    _paint(image, opened * _cover(0.02 - glint), 1.0)
+    _paint(image, opened * _cover(0.02 - np.hypot(iris_u + 0.03, iris_v + 0.03)), 1.0)
     _paint(image, near * _stroke(y - upper, 0.022), 0.15 * face.skin)
     image *= 1 - 0.4 * near * _stroke(y - lower, 0.014)
     image *= 1 - 0.3 * near * _stroke(y - upper + 0.06, 0.012)
-    image *= 1 - 0.35 * near * np.clip(face.cheek, 0, 1) * _stroke(y - lower - 0.07, 0.016)
+    image *= 1 - 0.35 * near * face.cheek * _stroke(y - lower - 0.07, 0.016)
 
     s = (side - face.brow_gap) / 0.36  # along a brow: 0 inner end, 1 outer end
     brow = -0.34 + face.brow_inner + (face.brow_outer - face.brow_inner) * s
@@ -273,7 +275,7 @@ def _paint_eyes(image, face, u, v):
     ends = _cover(0.36 * np.minimum(s, 1 - s))
     _paint(image, ends * _stroke(v - brow, face.brow_half * (1.2 - 0.5 * s)), 0.6 * face.hair)
     between = _cover(0.11 - np.abs(v + 0.32)) * _stroke(side - 0.05, 0.014)
-    image *= 1 - 0.5 * np.clip(face.frown, 0, 1) * between
+    image *= 1 - 0.5 * face.frown * between
 
     frame = _stroke(_ellipse(side - face.eye_apart, y - 0.01, 0.22, 0.19), 0.02)
     bridge = _stroke(y, 0.015) * _cover(face.eye_apart - 0.22 - side)
@@ -282,7 +284,7 @@ def _paint_eyes(image, face, u, v):
 
 def _paint_nose(image, face, u, v):
     """Paint the nose, its wrinkles and the folds from its wings to the corners of the mouth."""
-    side, wrinkle = np.abs(u), np.clip(face.nose_wrinkle, 0, 1)
+    side, wrinkle = np.abs(u), face.nose_wrinkle
     tip = face.nose_length - 0.04 * wrinkle
     along = _cover(np.minimum(v + 0.15, tip - v))
     shadow = np.where(face.light_u > 0, u, -u) + 0.075  # falls on the side away from the light
@@ -296,7 +298,7 @@ def _paint_nose(image, face, u, v):
     s = (v - tip + 0.05) / (face.mouth_height + 0.03 - tip)
     fold = face.nose_width + 0.02 + (face.mouth_width + 0.06 - face.nose_width) * s
     fold = _stroke(side - fold, 0.018) * np.clip(5 * np.minimum(s, 1 - s), 0, 1)
-    image *= 1 - 0.4 * np.clip(face.fold, 0, 1) * fold
+    image *= 1 - 0.4 * face.fold * fold
 
 
 def _paint_mouth(image, face, u, v):
@@ -305,7 +307,7 @@ def _paint_mouth(image, face, u, v):
     bow = np.clip(1 - t**2, 0, 1)
     round_bow = np.sqrt(bow)
     middle = face.mouth_height + face.corner * (0.6 - bow) + 0.1 * face.lopsided * np.clip(t, -1, 1)
-    opening, lips = np.maximum(face.opening, 0), np.maximum(face.lips, 0.2)
+    opening, lips = face.opening, np.maximum(face.lips, 0.2)
     upper = middle - (0.4 * opening + face.upper_lip) * round_bow
     lower = middle + 0.6 * opening * round_bow
     inside = _cover((1 - np.abs(t)) * face.mouth_width)
@@ -316,7 +318,7 @@ def _paint_mouth(image, face, u, v):
     image *= 1 - 0.25 * inside * _stroke(v - lip_down - 0.05, 0.03) * bow
     mouth = inside * _cover(np.minimum(v - upper, lower - v))
     _paint(image, mouth, 0.08)
-    teeth = mouth * _cover(upper + (lower - upper) * np.clip(face.teeth, 0, 1) - v)
+    teeth = mouth * _cover(upper + (lower - upper) * face.teeth - v)
     _paint(image, teeth * np.clip(20 * opening - 0.5, 0, 1), 0.6 + 0.3 * face.skin)
     # Where the lips meet, or where clenched teeth do.
     meet = inside * _stroke(v - middle, 0.018) * np.clip(1 - 12 * opening, 0.3, 1)
@@ -325,9 +327,9 @@ def _paint_mouth(image, face, u, v):
 
 def _photograph(image, face, rng):
     """Return the image as a cheap camera keeps it: blurred, out of contrast, noisy, uint8."""
-    for axis in (1, 2):
-        ahead, behind = np.roll(image, 1, axis), np.roll(image, -1, axis)
-        image = image + face.blur * (0.25 * (ahead + behind) - 0.5 * image)
+    for view in (image, image.swapaxes(1, 2)):
+        inner = view[:, 1:-1]
+        inner += face.blur * (0.25 * (view[:, :-2] + view[:, 2:]) - 0.5 * inner)
     image = 0.5 + face.exposure + face.contrast * (image - 0.5)
     image += face.noise * rng.standard_normal(image.shape, dtype=np.float32)
     return (255 * np.clip(image, 0, 1) + 0.5).astype(np.uint8)

@@ -131,12 +131,7 @@ def save(path, model, architecture):
         model: any model of that architecture, fused or in mixed precision too.
         architecture: one of `ARCHITECTURES`.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        plain = build(architecture)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    plain = _build_plain(architecture)
     plain.set_weights(model.get_weights())
     with runs.atomic_write(path) as temporary:
         plain.save(temporary)
@@ -176,7 +171,7 @@ def load_weights(architecture, path):
         raise ValueError(f"{path}: expected a trained model, found nothing: train one first")
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: expected a .keras file (a zip archive), found something else")
-    model = build(architecture)
+    model = _build_plain(architecture)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras and h5py raise many kinds on a damaged or foreign file
@@ -186,6 +181,16 @@ def load_weights(architecture, path):
             f"or a damaged file ({reason})"
         ) from error
     return model
+
+
+def _build_plain(architecture):
+    """Return a new model in float32, whatever precision training has chosen."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return build(architecture)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _standardise(inputs):

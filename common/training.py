@@ -58,6 +58,31 @@ def custom_recipe(name, **changes):
     )
 
 
+def optimizer(recipe, total_steps):
+    """Return the recipe's optimizer; biases and batch normalisation are not decayed."""
+    rate = recipe.learning_rate
+    if recipe.annealed:
+        warm_up = max(1, round(WARM_UP * total_steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, total_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
+        )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        chosen = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    else:
+        chosen = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
+        chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return chosen
+
+
+def loss(recipe):
+    """Return the cross-entropy of logits against soft labels, smoothed as the recipe says."""
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=recipe.label_smoothing
+    )
+
+
 def prepare(*, seed, precision="auto"):
     """Seed everything, choose the numeric precision, and return (strategy, description).
 
@@ -84,7 +109,15 @@ def prepare(*, seed, precision="auto"):
 
 
 def soft_labels(labels):
-    """Return one-hot float32 (n, 7) from codes (n,)."""
+    """Return one-hot float32 (n, 7) from codes (n,).
+
+    Raises:
+        ValueError: a code is not 0-6, such as that of a hidden label.
+    """
+    if len(labels) and not 0 <= np.min(labels) <= np.max(labels) < NUM_CLASSES:
+        raise ValueError(
+            f"expected labels 0-{NUM_CLASSES - 1}, found {np.min(labels)} to {np.max(labels)}"
+        )
     return np.eye(NUM_CLASSES, dtype=np.float32)[labels]
 
 
@@ -185,10 +218,8 @@ def fit(
     with strategy.scope() if strategy else contextlib.nullcontext():
         model = models.logits_model(models.build(architecture, fused=True))
         model.compile(
-            optimizer=_optimizer(recipe, epochs * steps),
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=recipe.label_smoothing
-            ),
+            optimizer=optimizer(recipe, epochs * steps),
+            loss=loss(recipe),
             weighted_metrics=[],
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
@@ -313,24 +344,6 @@ def duration(seconds):
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _optimizer(recipe, total_steps):
-    """Return the recipe's optimizer; biases and batch normalisation are not decayed."""
-    rate = recipe.learning_rate
-    if recipe.annealed:
-        warm_up = max(1, round(WARM_UP * total_steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, total_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
-        )
-    decay = recipe.weight_decay or None
-    if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    else:
-        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def _fastest_precision(gpus):

@@ -288,6 +288,17 @@ def encrypted_zip():
     return bytes(content)
 
 
+def zip_that_leads_nowhere():
+    content = bytearray(as_zip(HOMEWORK))
+    at = content.rindex(b"PK\x05\x06") + 16  # where the directory starts
+    content[at : at + 4] = (2**32 - 2).to_bytes(4, "little")
+    return bytes(content)
+
+
+def zip_with_a_wrong_name():
+    return as_zip({"\u00e4.csv": HOMEWORK_TRAIN}).replace("\u00e4".encode(), b"\xff\xff")
+
+
 ONE_ROW = train_rows()[0]
 BAD = {  # content of the source, what the message must say
     "empty": (b"", "found an empty file"),
@@ -355,6 +366,11 @@ BAD = {  # content of the source, what the message must say
         with_wrong_bytes(as_zip(HOMEWORK), 30_000),
         "train.csv.*(damaged|row)",
     ),
+    "zip with a directory that leads nowhere": (
+        zip_that_leads_nowhere(),
+        "train.csv: damaged or cut off",
+    ),
+    "zip with a name that is no UTF-8": (zip_with_a_wrong_name(), "source: damaged or cut off"),
     "zip with a password": (encrypted_zip(), "damaged or cut off.*password"),
     "tar cut off": (as_tar(HOMEWORK)[:60_000], "damaged or cut off"),
     "tar.gz cut off": (as_tar(HOMEWORK, "w:gz")[:30_000], "damaged or cut off"),

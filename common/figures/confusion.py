@@ -6,9 +6,8 @@ from common.figures import style
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
 MAP = "Blues"  # darkness grows with the fraction, so that a print in grey says the same
-WHITE_FROM = 0.5  # fraction from which a cell is dark enough for white text
-FACE_WIDTH, FACE_HEIGHT = 0.95, 1.25  # inches of one face and its caption
-HEADING_HEIGHT = 0.35  # inches
+WHITE_FROM = 0.65  # fraction from which white text stands out more than black
+FACE, LINE, HEADING = 1.0, 0.13, 0.3  # inches: a face, a line of its caption, a heading
 
 
 def matrix(counts, fractions, *, title):
@@ -65,44 +64,36 @@ def reliability(bins, *, text, title):
         text: written into the upper panel.
         title: above the figure.
     """
-    figure = style.new_figure(5.2, 6)
+    figure = style.new_figure(6.4, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     filled = bins["count"] > 0
-    borders = np.linspace(0, 1, len(filled) + 1)
-    left, width = borders[:-1], 1 / len(filled)
+    confidence, accuracy, low, high, count = (
+        bins[name][filled] for name in ("confidence", "accuracy", "low", "high", "count")
+    )
+    width = 1 / len(filled)
+    left = np.flatnonzero(filled) * width
 
-    upper.bar(
-        left[filled],
-        bins["accuracy"][filled],
-        width,
-        align="edge",
-        color="#c6dbef",
-        edgecolor="white",
-        label="accuracy of the rows in the bin",
-    )
-    upper.plot(
-        [0, 1], [0, 1], color="#555555", linestyle="--", linewidth=1, label="as it should be"
-    )
-    middle = bins["confidence"][filled]
-    upper.vlines(
-        middle, bins["low"][filled], bins["high"][filled], color=style.TRAINING, linewidth=1
-    )
-    upper.plot(
-        middle,
-        bins["accuracy"][filled],
-        "o",
+    upper.bar(left, accuracy, width, align="edge", color="#d6e4f0", edgecolor="white")
+    upper.plot([0, 1], [0, 1], color="#555555", linestyle="--", linewidth=1, label="calibrated")
+    upper.errorbar(
+        confidence,
+        accuracy,
+        yerr=np.maximum([accuracy - low, high - accuracy], 0),
+        fmt="o",
         color=style.TRAINING,
         markersize=4,
-        label="the same at the mean confidence, 95 % interval",
+        linewidth=1,
+        label="accuracy at the mean confidence of a bin, 95 % interval",
     )
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
-    upper.legend(loc="upper left", fontsize=7.5)
-    upper.text(0.98, 0.03, text, transform=upper.transAxes, ha="right", va="bottom", fontsize=8)
+    upper.legend(loc="upper left")
+    upper.text(0.98, 0.03, text, transform=upper.transAxes, ha="right", va="bottom")
 
-    lower.bar(left, bins["count"], width, align="edge", color="#888888", edgecolor="white")
-    for x, count in zip(left[filled], bins["count"][filled], strict=True):
-        lower.text(x + width / 2, count, f"{count:,}", ha="center", va="bottom", fontsize=6)
+    lower.bar(left, count, width, align="edge", color="#888888", edgecolor="white")
+    for x, number in zip(left, count, strict=True):
+        lower.text(x + width / 2, number, f"{number:,}", ha="center", va="bottom", fontsize=6.5)
     lower.margins(y=0.18)
+    lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.set(xlabel="confidence (largest probability)", ylabel="faces")
     return figure
 
@@ -113,21 +104,20 @@ def face_page(sections, *, columns, title):
     Args:
         sections: list of (heading, images, captions): a str that may be empty, uint8 (k, 48, 48),
             and k str. A section without faces shows its heading alone.
-        columns: faces in a line.
+        columns: faces in a row.
         title: above the figure.
     """
-    lines = [max(1, -(-len(images) // columns)) for _, images, _ in sections]
+    rows = [-(-len(images) // columns) for _, images, _ in sections]
     heights = [
-        count * FACE_HEIGHT + bool(heading) * HEADING_HEIGHT
-        for count, (heading, _, _) in zip(lines, sections, strict=True)
+        number * (FACE + LINE * len("".join(captions[:1]).splitlines())) + HEADING
+        for number, (_, _, captions) in zip(rows, sections, strict=True)
     ]
-    figure = style.new_figure(columns * FACE_WIDTH, sum(heights) + 0.6)
-    figure.suptitle(title)
+    figure = style.new_figure(columns * FACE, sum(heights) + 2 * HEADING)
+    figure.suptitle(title, fontsize=11)
     parts = figure.subfigures(len(sections), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, count, (heading, images, captions) in zip(parts, lines, sections, strict=True):
-        if heading:
-            part.suptitle(heading, x=0.01, ha="left", fontsize=9, fontweight="bold")
-        panels = part.subplots(count, columns, squeeze=False).ravel()
+    for part, number, (heading, images, captions) in zip(parts, rows, sections, strict=True):
+        part.suptitle(heading, x=0.005, ha="left", fontsize=9, fontweight="bold")
+        panels = part.subplots(max(number, 1), columns, squeeze=False).ravel()
         for axes in panels[len(images) :]:
             axes.set_axis_off()
         for axes, image, caption in zip(panels, images, captions, strict=False):

@@ -1,0 +1,113 @@
+"""Images a second in training the report's CNN, against `keras.fit` with default settings.
+
+    python -m benchmarks.training --steps 12 --rounds 3
+
+Both train the same model on batches of 64 with flips and shifts of 0.1. The alternative is Keras'
+own: float32, TensorFlow's default settings for this processor, its RandomFlip and
+RandomTranslation layers mapped over a shuffled dataset. Every measurement is a process of its own.
+"""
+
+import argparse
+import os
+import statistics
+
+from benchmarks import timing
+
+SETUP = """
+import time, warnings
+warnings.filterwarnings("ignore")
+import numpy as np
+steps = {steps}
+images = np.random.default_rng(0).integers(0, 256, (64 * steps, 48, 48), dtype=np.uint8)
+labels = np.arange(64 * steps) % 7
+
+def measure(model, data):
+    model.fit(data.take(2), verbose=0)
+    start = time.perf_counter()
+    model.fit(data, verbose=0)
+    return 64 * steps / (time.perf_counter() - start)
+"""
+OURS = """
+import tensorflow as tf
+from common import models, training
+training.prepare(seed=0, precision={precision!r})
+model = models.logits_model(models.build("cnn", fused=True))
+recipe = training.RECIPES["sgd"]
+model.compile(training.optimizer(recipe, 1000), training.loss(recipe), metrics=["accuracy"])
+data = training.batches(
+    images, training.soft_labels(labels), np.ones(len(labels), np.float32), batch_size=64,
+    augmentation="report", seed=0, first_step=0, last_step=steps,
+)
+rate = measure(model, data)
+augmented = lambda name: training.batches(
+    images, training.soft_labels(labels), np.ones(len(labels), np.float32), batch_size=64,
+    augmentation=name, seed=0, first_step=0, last_step=20 * steps,
+)
+seconds = []
+for name in ("none", "report", "none", "report"):
+    start = time.perf_counter()
+    for batch in augmented(name):
+        pass
+    seconds.append((time.perf_counter() - start) / (20 * steps))
+print(rate, (seconds[3] - seconds[2]) / (64 / rate))
+"""
+KERAS = """
+import keras, tensorflow as tf
+from common import models
+model = models.build("cnn")
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+change = keras.Sequential([
+    keras.layers.RandomFlip("horizontal"),
+    keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
+])
+data = (
+    tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).batch(64)
+    .map(lambda x, y: (change(tf.cast(x, tf.float32)[..., None] / 255, training=True), y))
+    .prefetch(2)
+)
+print(measure(model, data), 0)
+"""
+
+
+def main():
+    """Alternate the contenders and publish the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--steps", type=int, default=12)
+    options.add_argument("--rounds", type=int, default=3)
+    args = options.parse_args()
+    defaults = {
+        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
+    }
+    # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
+    untouched = "import tensorflow\n"
+    setup = SETUP.format(steps=args.steps)
+    contenders = {
+        "ours, precision auto": setup + OURS.format(precision="auto"),
+        "ours, float32": setup + OURS.format(precision="float32"),
+        "keras.fit, default settings": untouched + setup + KERAS,
+    }
+    measured = {name: [] for name in contenders}
+    for _ in range(args.rounds):
+        for name, code in contenders.items():
+            measured[name].append(timing.in_process(code, environment=defaults))
+    medians = {
+        name: [statistics.median(column) for column in zip(*values, strict=True)]
+        for name, values in measured.items()
+    }
+    slowest = medians["keras.fit, default settings"][0]
+    timing.publish(
+        "training",
+        [
+            {
+                "training the CNN": name,
+                "images a second": rate,
+                "times as fast": rate / slowest,
+                "augmentation's share of a step": share,
+            }
+            for name, (rate, share) in medians.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

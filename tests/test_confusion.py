@@ -1,0 +1,390 @@
+"""confusion.py on small made-up runs: files, numbers against oracles, figures' texts, bad input."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import sklearn.metrics
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+
+import confusion
+from common import cli, comparison, data, metrics
+from common.figures import confusion as figures
+from common.labels import CLASS_NAMES
+
+PROJECT = Path(confusion.__file__).parent
+FILES = {
+    "confusion.png",
+    "calibration.png",
+    "scores.csv",
+    "summary.csv",
+    "report_comparison.csv",
+    "confusion.npz",
+    "observations.txt",
+}
+PAGES = {"mistakes.png", "typical.png"}
+VALIDATION = 140
+
+
+def softmax(logits):
+    exponentials = np.exp(logits)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def two_runs(small_data, tmp_path_factory):
+    """Folders of two made-up runs on the same validation rows, the first the better one."""
+    parent = tmp_path_factory.mktemp("made_up")
+    faces = data.load(small_data)
+    split = data.split(faces, seed=0, validation=VALIDATION)
+    labels = faces.train_labels[split.validation_rows]
+    for name, skill in (("cnn", 2.5), ("dnn", 1.0)):
+        folder = parent / name
+        folder.mkdir()
+        config = {
+            "command": f"python train_{name}.py",
+            "data_hash": faces.data_hash,
+            "flags": {"data": str(small_data)},
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+        data.save_split(folder / "split.npz", split)
+        logits = np.random.default_rng(len(name) + int(skill)).normal(size=(VALIDATION, 7))
+        logits[np.arange(VALIDATION), labels] += skill
+        np.savez(
+            folder / "predictions.npz",
+            rows=split.validation_rows,
+            labels=labels,
+            probabilities=softmax(logits).astype(np.float32),
+        )
+    return parent / "cnn", parent / "dnn"
+
+
+@pytest.fixture
+def copies(two_runs, tmp_path):
+    """Copies of the two runs that a test may damage."""
+    return [Path(shutil.copytree(run, tmp_path / run.name)) for run in two_runs]
+
+
+def change(run, **arrays):
+    """Replace arrays of `predictions.npz`."""
+    with np.load(run / "predictions.npz") as archive:
+        np.savez(run / "predictions.npz", **{**archive, **arrays})
+
+
+def call(out, *argv):
+    """Run the script in this process."""
+    confusion.main([*map(str, argv), "--out", str(out)])
+    return {path.name for path in out.iterdir()}
+
+
+def refusal(capsys, out, *argv):
+    """Return the one line with which the script refuses, having written nothing."""
+    with pytest.raises(SystemExit) as caught:
+        cli.run(lambda: call(out, *argv))
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert not out.exists()
+    return lines[0]
+
+
+def read_csv(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def compared(two_runs, tmp_path_factory):
+    """The output folder of the script with everything asked for, its text, and the predictions."""
+    out = tmp_path_factory.mktemp("compared")
+    argv = ["--model", two_runs[0], "--versus", two_runs[1], "--faces", 6, "--out", out]
+    # A process of its own, to see what it imports.
+    code = (
+        "import sys, confusion; confusion.main(sys.argv[1:]);"
+        "sys.exit(len({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, argv)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout, [comparison.load_predictions(run) for run in two_runs]
+
+
+# --- what it writes
+
+
+def test_everything_is_written_without_tensorflow(compared):
+    out, text, _ = compared
+    assert {path.name for path in out.iterdir()} == FILES | PAGES | {"versus.png", "versus.csv"}
+    *sentences, written, command = text.splitlines()
+    assert (out / "observations.txt").read_text(encoding="utf-8").splitlines() == sentences
+    for path in out.iterdir():
+        assert path.name in written
+        if path.suffix == ".png":
+            assert matplotlib.image.imread(path).shape[2] == 4
+    assert "python saliency.py --model" in command
+
+
+def test_scores_equal_scikit_learn(compared):
+    out, _, ((_, labels, probabilities), _) = compared
+    predictions = probabilities.argmax(axis=1)
+    table = read_csv(out / "scores.csv")
+    expected = sklearn.metrics.precision_recall_fscore_support(labels, predictions)
+    for name, values in zip(("precision", "recall", "F1", "rows"), expected, strict=True):
+        np.testing.assert_allclose([float(row[name]) for row in table], values, rtol=1e-5)
+    summary = {row["measure"]: float(row["value"]) for row in read_csv(out / "summary.csv")}
+    expected = sklearn.metrics.balanced_accuracy_score(labels, predictions)
+    assert summary["balanced accuracy"] == pytest.approx(expected, rel=1e-5)
+    with np.load(out / "confusion.npz", allow_pickle=False) as arrays:
+        expected = sklearn.metrics.confusion_matrix(labels, predictions)
+        np.testing.assert_array_equal(arrays["counts"], expected)
+        expected = sklearn.metrics.confusion_matrix(labels, predictions, normalize="true")
+        np.testing.assert_allclose(arrays["fractions"], expected)
+
+
+def test_sentences_are_the_observations(compared):
+    out, _, ((_, labels, probabilities), _) = compared
+    text = (out / "observations.txt").read_text(encoding="utf-8").splitlines()
+    counts = metrics.confusion_counts(labels, probabilities.argmax(axis=1))
+    assert set(metrics.observations(counts)) <= set(text)
+    accuracy = (probabilities.argmax(axis=1) == labels).mean()
+    assert f"on 140 validation rows: accuracy {accuracy:.3f} [" in text[0]
+
+
+def test_comparison_equals_statsmodels(compared):
+    out, _, ((_, labels, first), (_, _, second)) = compared
+    correct = [p.argmax(axis=1) == labels for p in (first, second)]
+    for row in read_csv(out / "versus.csv"):
+        code = None if row["class"] == "all" else CLASS_NAMES.index(row["class"])
+        mask = np.ones(len(labels), bool) if code is None else labels == code
+        a, b = (c[mask] for c in correct)
+        crossed = sklearn.metrics.confusion_matrix(~a, ~b, labels=[False, True])
+        expected = statsmodels_mcnemar(crossed, exact=True).pvalue
+        assert float(row["p"]) == pytest.approx(expected, rel=1e-5)
+        assert float(row["difference"]) == pytest.approx(a.mean() - b.mean(), abs=1e-5)
+
+
+def test_positions_are_the_clearest_cases(compared):
+    out, _, ((rows, labels, first), (_, _, second)) = compared
+    with np.load(out / "confusion.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    np.testing.assert_array_equal(arrays["rows"], rows)
+    right = first.argmax(axis=1) == labels
+    for name, chosen in (("mistakes", ~right), ("typical", right)):
+        np.testing.assert_array_equal(np.sort(arrays[name]), np.flatnonzero(chosen))
+        assert (np.diff(first.max(axis=1)[arrays[name]]) <= 0).all()
+    other_right = second.argmax(axis=1) == labels
+    gain = (first - second)[np.arange(len(labels)), labels]
+    only = arrays["only_model_right"]
+    np.testing.assert_array_equal(np.sort(only), np.flatnonzero(right & ~other_right))
+    assert (np.diff(gain[only]) <= 0).all()
+    only = arrays["only_other_right"]
+    np.testing.assert_array_equal(np.sort(only), np.flatnonzero(~right & other_right))
+    assert (np.diff(gain[only]) >= 0).all()
+
+
+def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch):
+    pages = []
+    empty = figures.matrix(np.eye(7, dtype=int), np.eye(7), title="")
+
+    def face_page(sections, **options):
+        pages.append((sections, options["title"]))
+        return empty
+
+    monkeypatch.setattr(figures, "face_page", face_page)
+    run = two_runs[0]
+    call(tmp_path, "--model", run, "--classes", "happy", "5", "--faces", 4)
+    rows, labels, probabilities = comparison.load_predictions(run)
+    images = data.load_of_run(run)[0].train_images[rows]
+    (((_, wrong, captions),), _), (typical, _) = pages
+    assert 0 < len(wrong) <= 4
+    for image, caption in zip(wrong, captions, strict=True):
+        number = int(caption.split()[-1])
+        np.testing.assert_array_equal(image, images[number])
+        predicted = CLASS_NAMES[probabilities[number].argmax()]
+        assert labels[number] in (3, 5)
+        assert caption.startswith(f"{CLASS_NAMES[labels[number]]} → {predicted}\n")
+    assert [heading.split(":")[0] for heading, _, _ in typical] == ["happy", "surprise"]
+    for code, (_, faces, captions) in zip((3, 5), typical, strict=True):
+        assert 0 < len(faces) <= 10
+        for image, caption in zip(faces, captions, strict=True):
+            number = int(caption.split()[-1])
+            np.testing.assert_array_equal(image, images[number])
+            assert labels[number] == probabilities[number].argmax() == code
+
+
+def test_no_face_twice():
+    images = np.zeros((6, 48, 48), np.uint8)
+    images[[1, 4]] = 7
+    images[5] = 9
+    found = confusion._distinct(images, np.array([4, 0, 1, 5, 2, 3]))
+    np.testing.assert_array_equal(found, [4, 0, 5])
+    assert not len(confusion._distinct(images, np.array([], int)))
+
+
+def test_several_runs_are_averaged(two_runs, tmp_path, capsys):
+    call(tmp_path, "--model", *two_runs, "--faces", 1, "--classes", 0)
+    with np.load(tmp_path / "confusion.npz") as arrays:
+        expected = np.mean([comparison.load_predictions(run)[2] for run in two_runs], axis=0)
+        np.testing.assert_allclose(arrays["probabilities"], expected)
+    assert capsys.readouterr().out.startswith("mean of 2 runs (")
+
+
+def test_without_the_data_only_the_pages_are_missing(copies, tmp_path, capsys, monkeypatch):
+    config = json.loads((copies[0] / "config.json").read_text())
+    config["flags"]["data"] = "nowhere"
+    (copies[0] / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "no data")
+    assert call(tmp_path / "out", "--model", copies[0]) == FILES
+    assert capsys.readouterr().out.startswith("No pages of faces, for want of the data: no data at")
+
+
+def test_a_class_that_was_not_held_out(copies, tmp_path, monkeypatch, capsys):
+    _, labels, probabilities = comparison.load_predictions(copies[0])
+    kept = labels != 1
+    rows = np.flatnonzero(kept)
+    change(copies[0], rows=rows, labels=labels[kept], probabilities=probabilities[kept])
+    (copies[0] / "split.npz").unlink()
+    line = refusal(capsys, tmp_path / "out", "--model", copies[0], "--classes", "disgust")
+    assert "--classes disgust" in line
+    assert "found none" in line
+    call(tmp_path / "out", "--model", copies[0])
+    assert "There are no faces labelled disgust." in capsys.readouterr().out
+
+
+# --- bad input
+
+
+def test_bad_runs_are_refused_in_one_line(copies, tmp_path, capsys):
+    out = tmp_path / "out"
+    one, other = copies
+    assert "nowhere" in refusal(capsys, out, "--model", tmp_path / "nowhere")
+    assert "nowhere" in refusal(capsys, out, "--model", one, "--versus", tmp_path / "nowhere")
+
+    rows, _, probabilities = comparison.load_predictions(other)
+    change(other, rows=rows[::-1])
+    assert "same rows" in refusal(capsys, out, "--model", one, "--versus", other)
+    assert "same rows" in refusal(capsys, out, "--model", one, other)
+    assert "split.npz" in refusal(capsys, out, "--model", other)
+    probabilities[3, 3] = np.nan
+    change(other, probabilities=probabilities)
+    assert "nan" in refusal(capsys, out, "--model", other)
+    (other / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
+    assert "predictions.npz" in refusal(capsys, out, "--model", other)
+    (other / "predictions.npz").unlink()
+    line = refusal(capsys, out, "--model", other)
+    assert line.endswith(f"python train_dnn.py --out {other} --resume")
+
+
+def test_bad_options_are_refused_in_one_line(two_runs, tmp_path, capsys):
+    out = tmp_path / "out"
+    line = refusal(capsys, out, "--model", two_runs[0], "--data", "sample")
+    assert "other data" in line
+    line = refusal(capsys, out, "--model", two_runs[0], "--data", tmp_path / "nowhere.csv")
+    assert "nowhere.csv" in line
+    for argv in (["--classes", "glad"], ["--faces", "0"], ["--classes"], ["--versus"]):
+        with pytest.raises(SystemExit) as caught:
+            confusion.build_parser().parse_args(argv)
+        assert caught.value.code == 2
+    assert "0 angry, 1 disgust" in capsys.readouterr().err
+
+
+# --- figures
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_matrix_has_fraction_and_count_in_every_cell():
+    counts = np.arange(49).reshape(7, 7)
+    counts[1] = 0
+    counts[6, 6] = 12_345
+    fractions = metrics.row_fractions(counts)
+    axes, bar = figures.matrix(counts, fractions, title="model\nn = 3").axes
+    assert axes.get_title() == "model\nn = 3"
+    assert axes.get_xlabel().startswith("predicted")
+    assert axes.get_ylabel().startswith("true")
+    assert "fraction" in bar.get_ylabel()
+    for labels, totals in (
+        (axes.get_xticklabels(), counts.sum(axis=0)),
+        (axes.get_yticklabels(), counts.sum(axis=1)),
+    ):
+        expected = [f"{name}\n{n:,}" for name, n in zip(CLASS_NAMES, totals, strict=True)]
+        assert [label.get_text() for label in labels] == expected
+    cells = {}
+    for text in axes.texts:
+        x, y = text.get_position()
+        cells.setdefault((round(y), round(x)), []).append(text.get_text())
+    assert len(cells) == 49
+    for (row, column), (fraction, count) in cells.items():
+        assert fraction == ("-" if row == 1 else f"{fractions[row, column]:.2f}")
+        assert count == f"{counts[row, column]:,}"
+    np.testing.assert_array_equal(axes.images[0].get_array(), fractions)
+
+
+def test_matrix_stays_readable_in_grey():
+    figure = figures.matrix(np.eye(7, dtype=int), np.linspace(0, 1, 49).reshape(7, 7), title="")
+    axes = figure.axes[0]
+    shown = axes.images[0]
+    fractions = np.linspace(0, 1, 49)
+
+    def luminance(colours):  # relative luminance of the web's contrast rule
+        channels = np.asarray(colours)[..., :3]
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    background = luminance(shown.cmap(shown.norm(fractions)))
+    assert (np.diff(background) < 0).all()  # darker means more
+    for text in axes.texts:
+        x, y = text.get_position()
+        paper = background[round(y) * 7 + round(x)]
+        ink = 1.0 if text.get_color() == "white" else 0.0
+        lighter, darker = max(paper, ink), min(paper, ink)
+        assert (lighter + 0.05) / (darker + 0.05) > 4
+
+
+def test_reliability_draws_the_bins():
+    probabilities = np.full((30, 7), 0.01)
+    probabilities[:, 2] = 0.94
+    probabilities[10:, :] = 0.6 / 6
+    probabilities[10:, 5] = 0.4
+    labels = np.array([2] * 9 + [4] + [5] * 10 + [0] * 10)
+    bins = comparison.calibration_bins(probabilities, labels)
+    upper, lower = figures.reliability(bins, text="ECE 0.1", title="model").axes
+    assert upper.get_title() == "model"
+    assert "ECE 0.1" in texts(upper)
+    assert texts(lower) == ["20", "10"]
+    assert [bar.get_height() for bar in lower.patches] == [20, 10]
+    assert [bar.get_height() for bar in upper.patches] == pytest.approx([0.5, 0.9])
+    confidence, accuracy = upper.lines[1].get_data()
+    np.testing.assert_allclose(confidence, [0.4, 0.94])
+    np.testing.assert_allclose(accuracy, [0.5, 0.9])
+
+
+def test_face_page_keeps_images_and_captions_together():
+    images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
+    sections = [
+        ("first", images[:3], ["a", "b", "c"]),
+        ("none", images[:0], []),
+        ("last", images[3:], ["d", "e"]),
+    ]
+    figure = figures.face_page(sections, columns=2, title="faces")
+    assert figure.get_suptitle() == "faces"
+    assert [part.get_suptitle() for part in figure.subfigs] == ["first", "none", "last"]
+    shown = [axes for part in figure.subfigs for axes in part.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == ["a", "b", "c", "d", "e"]
+    assert [int(axes.images[0].get_array()[0, 0]) for axes in shown] == [0, 1, 2, 3, 4]
+    assert not any(axes.axison for part in figure.subfigs for axes in part.axes)
