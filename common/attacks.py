@@ -387,15 +387,10 @@ def smallest_eps(
         won = fooled(model, found, labels, batch_size=batch_size) & (size <= largest)
         return np.where(done, 0.0, np.where(won, size, np.inf))
     perturb = _perturber(model, images, labels, attack, targeted=targeted, **common)
-
-    def wins(rows, eps):
-        found = perturb(rows, eps)
-        return fooled(model, found, labels[rows], targeted=targeted, batch_size=batch_size)
-
-    high = np.where(done, 0.0, np.inf)
-    rest = np.flatnonzero(~done)
-    high[rest] = np.where(wins(rest, np.full(len(rest), float(largest))), largest, np.inf)
-    return _bisect(wins, np.zeros(len(images)), high, rounds)
+    found = perturb(np.arange(len(images)), np.full(len(images), float(largest)))
+    won = fooled(model, found, labels, targeted=targeted, batch_size=batch_size)
+    high = np.where(done, 0.0, np.where(won, largest, np.inf))
+    return _bisect(model, perturb, labels, np.zeros(len(images)), high, rounds, targeted=targeted)
 
 
 def robustness(
@@ -404,6 +399,7 @@ def robustness(
     labels,
     *,
     eps,
+    generator,
     attacks=("fgsm", "pgd", "deepfool"),
     norm="linf",
     targeted=False,
@@ -412,7 +408,7 @@ def robustness(
     step_size=None,
     restarts=1,
     rounds=3,
-    generator,
+    progress=None,
     batch_size=BATCH_SIZE,
 ):
     """Return the `Robustness` of a model on these images: attacks and "noise" at every size.
@@ -424,9 +420,10 @@ def robustness(
 
     Args:
         model: puts out logits.
-        images: float32 (n, 48, 48, 1) in [0, 1].
+        images: float32 (n, 48, 48, 1) in [0, 1], one or more.
         labels: (n,) codes of the true classes, or of the targets.
         eps: the sizes, rising, 0 or more.
+        generator: `numpy.random.Generator` of the noise and the random starts.
         attacks: any of "fgsm", "pgd" and "deepfool"; the last has a smallest eps but no sizes.
         norm: one of `NORMS`.
         targeted: towards `labels` rather than away from them; then without DeepFool.
@@ -435,62 +432,41 @@ def robustness(
         step_size: of PGD.
         restarts: of PGD.
         rounds: halvings between two sizes in the search for the smallest eps.
-        generator: `numpy.random.Generator` of the noise and the random starts.
-        batch_size: images at once.
+        progress: called with the number of images done since the last call.
+        batch_size: images at once; the random numbers depend on it.
 
     Raises:
-        ValueError: as the attacks do, or eps does not rise.
+        ValueError: as the attacks do, or eps does not rise, or there is no image.
     """
     images, labels = _checked(model, images, labels)
+    if not len(images):
+        raise ValueError("expected one image or more, found none")
     eps = np.asarray(eps, np.float64)
     if eps.ndim != 1 or not len(eps) or (np.diff(eps) <= 0).any():
         raise ValueError(f"expected rising sizes eps, found {eps.tolist()}")
-    common = {"norm": norm, "targeted": targeted, "loss": loss, "batch_size": batch_size}
-    direction = steepest(model, images, labels, **common)
-    clean = predict_logits(model, images, batch_size=batch_size).argmax(1)
-    predictions, rounded, smallest = {}, {}, {}
-    for name in dict.fromkeys((*attacks, "noise")):
-        if name == "deepfool":
-            continue
-        perturb = _perturber(
-            model,
-            images,
-            labels,
-            name,
-            direction=direction,
-            steps=steps,
-            step_size=step_size,
-            restarts=restarts,
-            generator=generator,
-            **common,
+    options = {"norm": norm, "targeted": targeted, "loss": loss, "batch_size": batch_size}
+    pgd_options = {"steps": steps, "step_size": step_size, "restarts": restarts}
+    pieces = []
+    for part in _parts(len(images), batch_size):
+        pieces.append(
+            _robustness_of_part(
+                model,
+                images[part],
+                labels[part],
+                eps,
+                attacks,
+                rounds,
+                generator,
+                pgd_options,
+                options,
+            )
         )
-        at_each, rounded_at_each = _predictions_at(
-            model, perturb, clean, labels, eps, name, targeted=targeted, batch_size=batch_size
-        )
-        predictions[name], rounded[name] = at_each, rounded_at_each
-
-        def wins(rows, sizes, perturb=perturb):
-            found = perturb(rows, sizes)
-            return fooled(model, found, labels[rows], targeted=targeted, batch_size=batch_size)
-
-        won = succeeded(at_each, labels, targeted=targeted)
-        first = won.argmax(0)
-        high = np.where(won.any(0), eps[first], np.inf)
-        low = np.where(first > 0, eps[first - 1], 0.0)
-        high[succeeded(clean, labels, targeted=targeted)] = 0.0
-        smallest[name] = _bisect(wins, low, high, rounds)
-    if "deepfool" in attacks:
-        smallest["deepfool"] = smallest_eps(
-            model,
-            images,
-            labels,
-            attack="deepfool",
-            largest=np.inf,
-            norm=norm,
-            targeted=targeted,
-            batch_size=batch_size,
-        )
-    return Robustness(eps, predictions, rounded, smallest, vanished(direction))
+        if progress:
+            progress(len(images[part]))
+    predictions, rounded, smallest, flags = zip(*pieces, strict=True)
+    return Robustness(
+        eps, _joined(predictions), _joined(rounded), _joined(smallest), np.concatenate(flags)
+    )
 
 
 # ------------------------------------------------------------------------------------------ inside
@@ -549,29 +525,30 @@ def _graph(model, norm, loss):
         gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient), axes, keepdims=True), TINY)
         return gradient / tf.maximum(length(gradient), TINY)
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def logits(images):
         return model(images, training=False)
 
-    @tf.function(input_signature=[pixels, codes])
+    @tf.function(autograph=False, input_signature=[pixels, codes])
     def steepest(images, labels):
         return step(images, labels)
 
-    @tf.function(input_signature=[pixels, pixels, codes, numbers, numbers, count])
+    @tf.function(autograph=False, input_signature=[pixels, pixels, codes, numbers, numbers, count])
     def ascend(images, start, labels, eps, sizes, steps):
         eps, sizes = (tf.reshape(column, (-1, *ones)) for column in (eps, sizes))
-        moved = start
-        for _ in tf.range(steps):
+
+        def once(number, moved):
             moved = tf.clip_by_value(moved + sizes * step(moved, labels), 0.0, 1.0)
             change = moved - images
             if norm == "linf":
                 change = tf.clip_by_value(change, -eps, eps)
             else:
                 change *= tf.minimum(1.0, eps / tf.maximum(length(change), TINY))
-            moved = images + change
-        return moved
+            return number + 1, images + change
 
-    @tf.function(input_signature=[pixels])
+        return tf.while_loop(lambda number, _: number < steps, once, (0, start))[1]
+
+    @tf.function(autograph=False, input_signature=[pixels])
     def gaps(images):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)
@@ -622,40 +599,87 @@ def _perturber(model, images, labels, attack, *, direction=None, **options):
     return lambda rows, eps: move(images[rows], direction[rows], eps=eps, norm=norm)
 
 
-def _predictions_at(model, perturb, clean, labels, eps, name, *, targeted, batch_size):
-    """Return (predictions, predictions after rounding to 8 bits), each int64 (k, n)."""
-    now, rounded_now = clean.copy(), clean.copy()
-    at_each, rounded_at_each = [], []
+def _robustness_of_part(
+    model, images, labels, eps, attacks, rounds, generator, pgd_options, options
+):
+    """Return (predictions, rounded, smallest, vanished) of a chunk, as in `Robustness`."""
+    norm, targeted, batch_size = (options[key] for key in ("norm", "targeted", "batch_size"))
+    direction = steepest(model, images, labels, **options)
+    clean = predict_logits(model, images, batch_size=batch_size).argmax(1)
+    predictions, rounded, smallest = {}, {}, {}
+    for name in dict.fromkeys((*attacks, "noise")):
+        if name == "deepfool":
+            smallest[name] = smallest_eps(
+                model,
+                images,
+                labels,
+                attack=name,
+                largest=np.inf,
+                norm=norm,
+                targeted=targeted,
+                batch_size=batch_size,
+            )
+            continue
+        more = pgd_options if name == "pgd" else {"direction": direction}
+        perturb = _perturber(model, images, labels, name, generator=generator, **more, **options)
+        at_each, rounded[name] = _predictions_at(
+            model, perturb, clean, labels, eps, targeted=targeted, keep=name == "pgd"
+        )
+        predictions[name] = at_each
+        won = succeeded(at_each, labels, targeted=targeted)
+        first = won.argmax(0)
+        high = np.where(won.any(0), eps[first], np.inf)
+        high[succeeded(clean, labels, targeted=targeted)] = 0.0
+        low = np.where(first > 0, eps[first - 1], 0.0)
+        smallest[name] = _bisect(model, perturb, labels, low, high, rounds, targeted=targeted)
+    return predictions, rounded, smallest, vanished(direction)
+
+
+def _predictions_at(model, perturb, clean, labels, eps, *, targeted, keep):
+    """Return (predictions, predictions after rounding to 8 bits), each int64 (k, n).
+
+    Args:
+        model: puts out logits.
+        perturb: of `_perturber`.
+        clean: (n,) predictions without an attack.
+        labels: (n,).
+        eps: (k,) rising sizes.
+        targeted: towards `labels`.
+        keep: what has succeeded stays and is not attacked again.
+    """
+    now = np.stack([clean, clean])  # (2, n): as it is, and rounded
+    at_each = []
     for size in eps:
         rows = np.arange(len(labels))
-        if name == "pgd":
-            won = [succeeded(p, labels, targeted=targeted) for p in (now, rounded_now)]
-            rows = np.flatnonzero(~(won[0] & won[1]))
+        if keep:
+            rows = np.flatnonzero(~succeeded(now, labels, targeted=targeted).all(0))
         if size > 0 and len(rows):
             found = perturb(rows, np.full(len(rows), size))
-            new = predict_logits(model, found, batch_size=batch_size).argmax(1)
-            new_rounded = new.copy()
             saved = round_to_8_bits(found)
+            new = np.stack([predict_logits(model, found).argmax(1)] * 2)
             off = np.flatnonzero(change_size(found, saved) > ON_GRID)
-            new_rounded[off] = predict_logits(model, saved[off], batch_size=batch_size).argmax(1)
-            for kept, fresh in ((now, new), (rounded_now, new_rounded)):
-                keep = succeeded(kept[rows], labels[rows], targeted=targeted) & (name == "pgd")
-                kept[rows] = np.where(keep, kept[rows], fresh)
+            new[1, off] = predict_logits(model, saved[off]).argmax(1)
+            stays = succeeded(now[:, rows], labels[rows], targeted=targeted) & keep
+            now[:, rows] = np.where(stays, now[:, rows], new)
         at_each.append(now.copy())
-        rounded_at_each.append(rounded_now.copy())
-    return np.stack(at_each), np.stack(rounded_at_each)
+    return tuple(np.stack(at_each, axis=1))
 
 
-def _bisect(wins, low, high, rounds):
+def _bisect(model, perturb, labels, low, high, rounds, *, targeted):
     """Return `high` after halving (low, high] `rounds` times where high is finite and above 0."""
     low, high = low.copy(), high.copy()
     rows = np.flatnonzero(np.isfinite(high) & (high > 0))
     for _ in range(rounds if len(rows) else 0):
         middle = (low[rows] + high[rows]) / 2
-        won = wins(rows, middle)
+        won = fooled(model, perturb(rows, middle), labels[rows], targeted=targeted)
         high[rows] = np.where(won, middle, high[rows])
         low[rows] = np.where(won, low[rows], middle)
     return high
+
+
+def _joined(pieces):
+    """Return dictionaries of arrays with the same keys as one, joined along the last axis."""
+    return {key: np.concatenate([piece[key] for piece in pieces], axis=-1) for key in pieces[0]}
 
 
 def _random_direction(images, norm, generator):

@@ -20,7 +20,7 @@ CHUNK = 32  # images a pass; the CNN of the report needs about 15 MB for each
 CONTRIBUTIONS = ("gradient_times_input", "integrated_gradients", "grad_cam", "occlusion")
 RECTIFIERS = (keras.activations.relu, keras.activations.leaky_relu)
 BLUR = 5.0  # pixels of deviation: a 48x48 face keeps its light and shade and loses its features
-SMALLEST_CHANGE = 1e-3  # of a logit; a completeness error relative to less than this says nothing
+SMALLEST_CHANGE = 0.1  # of a logit; an error relative to less than this would say nothing
 
 # Rows of a 48x48 face of FER-2013, where the average face has these features.
 REGIONS = {"forehead": (0, 11), "brows and eyes": (11, 24), "nose": (24, 32), "mouth": (32, 44)}
@@ -60,7 +60,9 @@ def smooth_gradient(model, images, targets, *, samples=50, spread=0.15, seed=0, 
     The noisy copies may leave [0, 1], as in the original.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         samples: noisy copies an image.
         spread: deviation of the Gaussian noise as a share of the image's own range.
         seed: of the noise; image k gets the same noise whatever other images there are after it.
@@ -93,10 +95,10 @@ def eased_midpoint(steps):
 
     A model that standardises its input sees a flat baseline plus a hundredth of a face almost as
     clearly as the whole face, so nearly everything happens at the start of the way: with even
-    steps the sum would miss it. This is the midpoint rule after the substitution place = u^3.
+    steps the sum would miss it. This is the midpoint rule after the substitution place = u^4.
     """
     u = (np.arange(steps) + 0.5) / steps
-    return u**3, u**2 / (u**2).sum()
+    return u**4, u**3 / (u**3).sum()
 
 
 def integrated_gradients(
@@ -108,7 +110,7 @@ def integrated_gradients(
     steps=64,
     rule=eased_midpoint,
     tolerance=0.01,
-    max_steps=1024,
+    max_steps=2048,
 ):
     """Return how much each pixel adds to the logit on the straight way from a baseline.
 
@@ -116,7 +118,9 @@ def integrated_gradients(
     where `completeness_error` is above the tolerance.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         baseline: what stands for "no information", broadcast to the images: 0 (black), an image,
             ...; None for the mean grey of each image, which is what a standardising model sees as
             zero (and so light and dark pixels count alike).
@@ -152,12 +156,15 @@ def completeness_error(model, images, maps, targets, baseline=None):
     """Return by how much contributions miss logit(image) - logit(baseline), relative to it.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         maps: of `integrated_gradients`, (n, h, w).
         baseline: that they were made with.
 
     Returns:
-        float64 (n,), 0 is perfect.
+        float64 (n,), 0 is perfect. Where the logit changes by less than 0.1 the error is relative
+        to 0.1.
     """
     images, targets = _checked(model, images, targets)
     change = _target_logits(model, images, targets) - _target_logits(
@@ -184,7 +191,9 @@ def grad_cam(model, images, targets, *, layer=None):
     The map of the layer's size is stretched to the image (bilinear); never negative.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         layer: name of a convolution; None for the last one.
 
     Raises:
@@ -204,7 +213,9 @@ def occlusion(model, images, targets, *, patch=8, stride=4, fill=None):
     """Return how far the logit drops when a pixel is covered, averaged over the patches on it.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         patch: side of the square that covers, in pixels.
         stride: pixels between patches; the last one of a row or column ends at the edge.
         fill: grey of the square; None for the mean of each image.
@@ -254,6 +265,11 @@ METHODS = {
 def convolutions(model):
     """Return the names of the model's convolutions, first to last."""
     return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def layers_with_kernel(model):
+    """Return the convolutions and dense layers of the model, first to last."""
+    return [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
 
 
 def importance(name, maps):
@@ -353,7 +369,9 @@ def deletion_insertion(model, images, importances, targets, *, steps=24, fill=bl
     seen. Source: Petsiuk et al. 2018, section 4 (RISE; there deletion fills with grey).
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         importances: (n, h, w), of `importance`.
         steps: into how many equal parts the pixels are divided.
         fill: function of images that returns what stands for missing pixels.
@@ -382,7 +400,9 @@ def faithfulness(model, images, importances, targets, *, random_orders=5, seed=0
     """Return the deletion and insertion curves of several maps and of masking at random.
 
     Args:
-        model, images, targets: as for `gradient`.
+        model: as for `gradient`.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         importances: dictionary of name -> (n, h, w).
         random_orders: how many random orders are averaged as "random".
         seed: of those orders.
@@ -414,23 +434,23 @@ def cascading_randomisation(model, explain, images, targets, *, seed=0):
     Source: Adebayo et al. 2018, section 4.
 
     Args:
-        model, images, targets: as for `gradient`; the model itself is not touched.
+        model: as for `gradient`; it is not touched.
+        images: as for `gradient`.
+        targets: as for `gradient`.
         explain: function of (model, images, targets) that returns maps (n, h, w).
         seed: of the shuffling.
 
     Returns:
-        names of the layers in the order they are randomised, and float64 (layers + 1, n): Spearman's
-        rank correlation of the maps' size with that of the original; row 0, before anything is
-        randomised, is 1. A map without two different values has the correlation 0.
+        names of the layers in the order they are randomised, and float64 (layers + 1, n):
+        Spearman's rank correlation of the maps' size with that of the original; row 0, before
+        anything is randomised, is 1. A map without two different values has the correlation 0.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     generator = np.random.default_rng(seed)
     original = explain(copy, images, targets)
     names, correlations = [], [_rank_correlations(original, original)]
-    for layer in reversed(copy.layers):
-        if getattr(layer, "kernel", None) is None:
-            continue
+    for layer in reversed(layers_with_kernel(copy)):
         layer.set_weights(
             [
                 generator.permuted(weights.ravel()).reshape(weights.shape)

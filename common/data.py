@@ -728,6 +728,11 @@ def split(faces, *, seed, validation=3_000):
     )
 
 
+def with_train_rows(split, train_rows):
+    """Return the same `Split` with fewer training rows: what a run really learned from."""
+    return replace(split, train_rows=np.asarray(train_rows, np.int64))
+
+
 def save_split(path, split):
     """Write a `Split` to an npz file, atomically and without pickle."""
     runs.write_arrays(

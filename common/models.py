@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -17,6 +18,16 @@ from common.labels import INPUT_SHAPE, NUM_CLASSES
 LEAK = 0.001
 DROPOUT = 0.25
 MOMENTUM = 0.95  # of the batch statistics; Keras' 0.99 lags behind in runs of a few epochs
+BATCH = 32  # of prediction: what the first layers put out still fits the cache of a processor
+VIEWS = (1, 2, 10, 18)
+VIEW_SHIFT = 3  # pixels
+SHIFTS = [
+    (VIEW_SHIFT * down, VIEW_SHIFT * right)
+    for down, right in [
+        *((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)),
+        *((1, 1), (1, -1), (-1, 1), (-1, -1)),
+    ]
+]
 VARIANCE_FLOOR = 1e-4  # a flat image has no deviation to divide by; this is (2.5 grey levels)^2
 
 
@@ -123,6 +134,37 @@ def logits_model(model):
     return keras.Model(model.input, model.get_layer("logits").output, name=model.name)
 
 
+def predict(model, images, *, views=1, progress=None):
+    """Return probabilities, float32 (n, 7), averaged over test-time views of each image.
+
+    Args:
+        model: float32, as `load` returns it.
+        images: uint8 (n, 48, 48).
+        views: one of `VIEWS`: 1 is the image alone, 2 adds its mirror image, 10 and 18 take both
+            of the image and of its shifts by `VIEW_SHIFT` pixels along or also across the axes.
+        progress: called with the number of images done, after every batch, or None.
+
+    Raises:
+        ValueError: there is no such number of views.
+    """
+    if views not in VIEWS:
+        raise ValueError(f"--tta: expected one of {', '.join(map(str, VIEWS))}, found {views}")
+
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, *INPUT_SHAPE[:2]), tf.uint8)])
+    def answer(batch):
+        inputs = tf.cast(batch, tf.float32)[..., tf.newaxis] / 255.0
+        return tf.add_n([model(view, training=False) for view in _views(inputs, views)]) / views
+
+    probabilities = np.empty((len(images), NUM_CLASSES), np.float32)
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0)))  # one shape, one trace
+        probabilities[start : start + BATCH] = answer(filled)[: len(batch)]
+        if progress is not None:
+            progress(len(batch))
+    return probabilities
+
+
 def save(path, model, architecture):
     """Write the weights of `model` as a complete, plain Keras model in float32, atomically.
 
@@ -167,11 +209,11 @@ def load_weights(architecture, path):
         ValueError: no such file, not a `.keras` file, or the weights of another architecture.
     """
     path = Path(path)
+    model = _build_plain(architecture)
     if not path.is_file():
         raise ValueError(f"{path}: expected a trained model, found nothing: train one first")
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: expected a .keras file (a zip archive), found something else")
-    model = _build_plain(architecture)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras and h5py raise many kinds on a damaged or foreign file
@@ -191,6 +233,19 @@ def _build_plain(architecture):
         return build(architecture)
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _views(inputs, views):
+    """Return the test-time views of a batch, shifted with repeated edges and mirrored."""
+    steps = {1: 1, 2: 1, 10: 5, 18: 9}[views]
+    size, margin = inputs.shape[1], VIEW_SHIFT
+    rows = np.clip(np.arange(-margin, size + margin), 0, size - 1)
+    padded = tf.gather(tf.gather(inputs, rows, axis=1), rows, axis=2)
+    shifted = [
+        padded[:, margin + down : margin + down + size, margin + right : margin + right + size]
+        for down, right in SHIFTS[:steps]
+    ]
+    return shifted if views == 1 else [*shifted, *(view[:, :, ::-1] for view in shifted)]
 
 
 def _standardise(inputs):

@@ -108,3 +108,82 @@ def ledger(round_number, probabilities, chosen, true_labels=None):
             row |= {"low": low, "high": high}
         rows.append(row)
     return rows
+
+
+def label_map(round_number, hidden, probabilities, chosen):
+    """Return one row a pseudo-label: round, training row, label, confidence.
+
+    Args:
+        round_number: 1, 2, ...
+        hidden: training rows whose labels are removed, int (h,).
+        probabilities: of the teacher, float (m, 7): first the `hidden` rows, then images from
+            elsewhere, which get row -1.
+        chosen: bool (m,), of `pseudo_labels`.
+    """
+    rows = np.full(len(probabilities), -1)
+    rows[: len(hidden)] = hidden
+    return [
+        {
+            "round": round_number,
+            "row": int(rows[index]),
+            "label": int(probabilities[index].argmax()),
+            "confidence": float(probabilities[index].max()),
+        }
+        for index in np.flatnonzero(chosen)
+    ]
+
+
+def extra_images(faces, split, source):
+    """Return the images of `--unlabelled-data`: uint8 (k, 48, 48), without the validation images.
+
+    Args:
+        faces: the data set trained on.
+        split: of it; a copy of a validation image is left out.
+        source: "test" for the data set's own test images, a path for another data set, or None.
+    """
+    if source is None:
+        return faces.test_images[:0]
+    if source == "test":
+        images = faces.test_images
+    else:
+        other = data.load(source)
+        images = np.concatenate([other.train_images, other.test_images])
+    held_out = faces.train_images[split.validation_rows]
+    groups = data.duplicate_groups(np.concatenate([held_out, images]))
+    return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
+
+
+def check_teacher(run, faces, hidden, held_out, *, allow_leak=False):
+    """Return what must be stamped on results of a given teacher, as a list of sentences.
+
+    Args:
+        run: the teacher's run folder.
+        faces: the data set.
+        hidden: the rows whose labels are removed.
+        held_out: the validation rows.
+        allow_leak: let a teacher pass that was trained on either.
+
+    Raises:
+        ValueError: the teacher was trained on other data, on a removed label or on a validation
+            row.
+    """
+    theirs = data.load_split(run / "split.npz")
+    data.check_split(theirs, faces)
+    groups = data.duplicate_groups(faces.train_images)
+    seen = np.isin(groups, groups[theirs.train_rows])
+    leaks = {
+        f"{np.sum(seen[hidden]):,} of the {len(hidden):,} removed labels": seen[hidden].any(),
+        f"{np.sum(seen[held_out]):,} of the {len(held_out):,} validation rows": seen[
+            held_out
+        ].any(),
+    }
+    said = [
+        f"leak: the teacher {run} was trained on {what}" for what, leaked in leaks.items() if leaked
+    ]
+    if said and not allow_leak:
+        raise ValueError(
+            f"{run}: expected a teacher that never saw the removed labels, found one that was "
+            f"trained on {' and '.join(what for what, leaked in leaks.items() if leaked)}: leave "
+            "--teacher out, or pass --allow-leak to measure the leak"
+        )
+    return said

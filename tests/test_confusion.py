@@ -286,12 +286,14 @@ def test_bad_runs_are_refused_in_one_line(copies, tmp_path, capsys):
     assert line.endswith(f"python train_dnn.py --out {other} --resume")
 
 
-def test_bad_options_are_refused_in_one_line(two_runs, tmp_path, capsys):
-    out = tmp_path / "out"
-    line = refusal(capsys, out, "--model", two_runs[0], "--data", "sample")
+def test_bad_options_are_refused_in_one_line(two_runs, small_data, tmp_path, capsys):
+    other = Path(shutil.copytree(small_data, tmp_path / "other"))
+    lines = (other / "train.csv").read_text().splitlines()[:-1]
+    (other / "train.csv").write_text("\n".join(lines))
+    line = refusal(capsys, tmp_path / "out", "--model", two_runs[0], "--data", other)
     assert "other data" in line
-    line = refusal(capsys, out, "--model", two_runs[0], "--data", tmp_path / "nowhere.csv")
-    assert "nowhere.csv" in line
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        call(tmp_path / "out", "--model", two_runs[0], "--data", tmp_path / "nowhere")
     for argv in (["--classes", "glad"], ["--faces", "0"], ["--classes"], ["--versus"]):
         with pytest.raises(SystemExit) as caught:
             confusion.build_parser().parse_args(argv)

@@ -25,6 +25,7 @@ ORDER = (
     "models",
     "training",
     "experiment",
+    "selftraining",
     "attribution",
     "ascent",
     "attacks",

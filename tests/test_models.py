@@ -176,3 +176,40 @@ def test_a_foreign_configuration_is_refused(tmp_path, config):
 def test_no_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a run folder"):
         models.load(tmp_path / "missing")
+
+
+def grey_faces(number, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (number, 48, 48), dtype=np.uint8)
+
+
+def test_prediction_is_that_of_keras_whatever_the_number_of_rows():
+    model = models.build("dnn")
+    faces = grey_faces(models.BATCH + 3)
+    done = []
+    ours = models.predict(model, faces, progress=done.append)
+    np.testing.assert_allclose(ours, model(faces[..., None] / np.float32(255)), atol=1e-6)
+    assert sum(done) == len(faces)
+    assert models.predict(model, faces[:0]).shape == (0, 7)
+
+
+def test_views_average_mirrored_and_shifted_images():
+    model = models.build("dnn")
+    faces = grey_faces(4)
+    inputs = faces[..., None] / np.float32(255)
+    expected = (np.asarray(model(inputs)) + np.asarray(model(inputs[:, :, ::-1]))) / 2
+    np.testing.assert_allclose(models.predict(model, faces, views=2), expected, atol=1e-6)
+    padded = np.pad(inputs, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="edge")
+    views = [
+        padded[:, down : down + 48, right : right + 48] for down in (0, 3, 6) for right in (0, 3, 6)
+    ]
+    views += [view[:, :, ::-1] for view in views]
+    expected = np.mean([model(view) for view in views], axis=0)
+    np.testing.assert_allclose(models.predict(model, faces, views=18), expected, atol=1e-6)
+    # A face and its mirror image get the same answer.
+    np.testing.assert_allclose(
+        models.predict(model, faces[:, :, ::-1], views=10),
+        models.predict(model, faces, views=10),
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match="expected one of 1, 2, 10, 18, found 3"):
+        models.predict(model, faces, views=3)

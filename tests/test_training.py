@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_is_one_line(small_data, tmp_path):
 def command(data, out, *flags):
     return [
         sys.executable,
-        str(ROOT / "train_dnn.py"),
+        str(ROOT / "train_cnn.py"),
         *("--data", str(data), "--epochs", "4", "--batch-size", "16", "--out", str(out)),
         *flags,
     ]
@@ -154,7 +154,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
             time.sleep(0.005)
         process.send_signal(kind)
         process.wait(timeout=60)
-    resume = [sys.executable, str(ROOT / "train_dnn.py"), "--out", str(broken), "--resume"]
+    resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
     result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout
     first, second = (runs.load_state(folder) for folder in (unbroken, broken))

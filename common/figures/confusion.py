@@ -6,7 +6,7 @@ from common.figures import style
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
 MAP = "Blues"  # darkness grows with the fraction, so that a print in grey says the same
-WHITE_FROM = 0.65  # fraction from which white text stands out more than black
+WHITE_FROM = 0.7  # fraction from which white text stands out more than black
 FACE, LINE, HEADING = 1.0, 0.13, 0.3  # inches: a face, a line of its caption, a heading
 
 

@@ -1,0 +1,181 @@
+"""Train the CNN by self-training: hide labels, let a teacher fill them in, learn from both.
+
+    python semi_supervised.py --data data/fer2013
+    python semi_supervised.py --data data/fer2013 --unlabelled 0.8 --threshold 0.8 --soft --rounds 2
+
+Reads   the FER-2013 table or folder (--data), or draws sample faces; a trained teacher (--teacher).
+Writes  to --out: what train_cnn.py writes, of the student; hidden.npz (whose labels were removed);
+        pseudo_labels.csv (row, label, confidence, round), ledger.csv and ledger.png (how many
+        pseudo-labels each class got and how many were right); teacher/ and round-1/ ... are runs.
+Expect  a little over twice the time of train_cnn.py, as the teacher trains first. With 10 % of the
+        labels removed, teacher and student are within the noise of a single run.
+
+The teacher never sees a removed label: it trains on the other rows alone, and a run given with
+--teacher is refused when its rows include one of them (--allow-leak repeats what the report most
+likely did, and stamps the result). Teacher and student take the same number of steps.
+"""
+
+from pathlib import Path
+
+from common import cli, runs
+
+
+def build_parser():
+    """Return the flags of this script."""
+    options = cli.parser(__doc__)
+    cli.add_data(options)
+    cli.add_out(options, __file__)
+    cli.add_seed(options)
+    options.add_argument(
+        "--unlabelled",
+        metavar="X",
+        type=cli.fraction,
+        default=0.1,
+        help="share of the training rows whose labels are removed (default: %(default)s)",
+    )
+    options.add_argument(
+        "--unlabelled-data",
+        metavar="test|PATH",
+        help="learn from these images too, never from their labels: the test images (then the "
+        "result is transductive, and says so) or another data set",
+    )
+    options.add_argument(
+        "--teacher", metavar="RUN", type=Path, help="label with this run instead of training one"
+    )
+    options.add_argument(
+        "--allow-leak",
+        action="store_true",
+        help="accept a teacher that was trained on removed labels; the result is stamped",
+    )
+    options.add_argument(
+        "--rounds",
+        metavar="N",
+        type=cli.positive,
+        default=1,
+        help="students in a row, each the teacher of the next (default: %(default)s)",
+    )
+    options.add_argument(
+        "--soft",
+        action="store_true",
+        help="learn from the teacher's probabilities, not from its choice alone",
+    )
+    options.add_argument(
+        "--threshold",
+        metavar="X",
+        type=cli.fraction,
+        default=0.0,
+        help="least confidence of the teacher for a pseudo-label (default: %(default)s)",
+    )
+    options.add_argument(
+        "--balance", action="store_true", help="keep as many pseudo-labels of every class"
+    )
+    options.add_argument(
+        "--architecture",
+        choices=("cnn", "dnn"),
+        default="cnn",
+        help="of teacher and student (default: %(default)s)",
+    )
+    cli.add_training(options)
+    return options
+
+
+def main(argv=None):
+    """Hide labels, train or check the teacher, then label and train, round after round."""
+    options = build_parser()
+    args = options.parse_args(argv)
+    if args.resume:
+        runs.recall_flags(args, options)
+    import numpy as np
+
+    from common import data, experiment, models, selftraining, training
+    from common.figures import ledgers, style
+
+    faces, split = experiment.load_data(args)
+    visible, hidden = selftraining.hide_labels(
+        faces, split.train_rows, args.unlabelled, seed=args.seed
+    )
+    labelled = np.flatnonzero(visible != selftraining.HIDDEN)
+    extra = selftraining.extra_images(faces, split, args.unlabelled_data)
+    stamps = []
+    if args.teacher:
+        stamps = selftraining.check_teacher(
+            args.teacher, faces, hidden, split.validation_rows, allow_leak=args.allow_leak
+        )
+        teacher = models.load(args.teacher)[0]
+    if args.unlabelled_data == "test":
+        stamps.append("transductive: trained on the test images, without labels")
+    config = runs.begin(
+        args, architecture=args.architecture, data_hash=faces.data_hash, stamps=stamps
+    )
+    runs.write_arrays(args.out / "hidden.npz", rows=hidden)
+    print(
+        f"The labels of {len(hidden):,} training rows are removed, {len(labelled):,} are left; "
+        f"{len(extra):,} more images have none."
+    )
+
+    def train_part(name, images, targets, weights, epochs):
+        """Train one network in a run folder that records the labelled rows as its own."""
+        folder = args.out / name
+        runs.write_json(folder / "config.json", config)
+        data.save_split(folder / "split.npz", data.with_train_rows(split, labelled))
+        return experiment.fit(
+            args,
+            folder,
+            args.architecture,
+            faces,
+            split,
+            images=images,
+            targets=targets,
+            weights=weights,
+            epochs=epochs,
+        )
+
+    targets = training.soft_labels(visible[labelled])
+    weights = training.row_weights(visible[labelled], args.class_weight)
+    unlabelled = np.concatenate([faces.train_images[hidden], extra])
+    # Fewer rows make a shorter epoch: the teacher takes more of them, for equally many steps.
+    total = len(labelled) + len(unlabelled)
+    if not args.teacher:
+        epochs = round(args.epochs * total / len(labelled))
+        teacher = train_part("teacher", faces.train_images[labelled], targets, weights, epochs)
+
+    ledger, label_map = [], []
+    for number in range(1, args.rounds + 1):
+        probabilities = models.predict(teacher, unlabelled, views=2)
+        chosen, pseudo = selftraining.pseudo_labels(
+            probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
+        )
+        mine = np.arange(len(unlabelled)) < len(hidden)  # rows whose removed label can be asked
+        ledger += selftraining.ledger(
+            number, probabilities[mine], chosen[mine], faces.train_labels[hidden]
+        )
+        label_map += selftraining.label_map(number, hidden, probabilities, chosen)
+        last = number == args.rounds
+        taken = len(labelled) + int(chosen.sum())
+        teacher = train_part(
+            "" if last else f"round-{number}",
+            np.concatenate([faces.train_images[labelled], unlabelled[chosen]]),
+            np.concatenate([targets, pseudo]),
+            np.concatenate([weights, np.ones(len(pseudo), np.float32)]),
+            round(args.epochs * total / taken),
+        )
+    runs.write_table(args.out / "ledger.csv", ledger)
+    runs.write_table(args.out / "pseudo_labels.csv", label_map)
+    style.save(
+        ledgers.pseudo_labels(ledger, stamps),
+        args.out / "ledger.png",
+        source=f"{args.out}: {config['command']}",
+    )
+    for row in ledger:
+        if row["class"] == "all":
+            print(
+                f"Round {row['round']}: {row['pseudo_labels']:,} of {len(hidden):,} removed labels "
+                f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
+            )
+    print("\n".join(stamps))
+    print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
+    print(f"Next: python filter_vis.py --model {args.out} --out outputs/filter_vis_semi_supervised")
+
+
+if __name__ == "__main__":
+    cli.run(main)
