@@ -16,8 +16,6 @@ Takes:  about a minute for the CNN on 2 cores; --method all about three.
 The plain gradient is what the report used. SmoothGrad is shown beside it because
 """
 
-from functools import partial
-
 from common import cli, runs
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
@@ -31,6 +29,9 @@ METHODS = (
     "occlusion",
 )
 PAGE = 8  # faces a page
+DISPLAY_PERCENTILE = (
+    99.5  # of a map is drawn in the brightest colour: one pixel must not darken all
+)
 
 
 def build_parser():
@@ -170,3 +171,196 @@ def main(argv=None):
         notes, sentences = _check_maps(args, logits, inputs, importances, targets)
         lines += sentences
         written += ["faithfulness.png", "faithfulness.csv", "faithfulness.npz"]
+    if args.mean_map != "none":
+        lines += _average_maps(args, logits, images, labels)
+        written += ["mean_map.png", "mean_map.npz", "regions.csv"]
+    for name in names:
+        share = attribution.zero_share(maps[name])
+        lines.append(
+            f"{share:.0%} of the {len(inputs)} maps by {figures.TITLES[name]} are zero everywhere."
+        )
+
+    shown = {
+        name: attribution.normalised(importances[name], percentile=DISPLAY_PERCENTILE)
+        for name in names
+    }
+    for start in range(0, len(inputs), PAGE):
+        page = slice(start, start + PAGE)
+        figure = figures.explained_faces(
+            inputs[page, ..., 0],
+            captions[page],
+            {name: shown[name][page] for name in names},
+            {name: masked[name][page] for name in names},
+            notes=notes and {name: notes[name][page] for name in names},
+            title=f"What {args.model} decides by",
+        )
+        file = f"saliency_{start // PAGE + 1}.png" if start else "saliency.png"
+        style.save(figure, args.out / file, source=args.source)
+        written.append(file)
+    runs.write_arrays(
+        args.out / "saliency.npz",
+        images=args.images,
+        faces=images[args.images],
+        labels=true,
+        probabilities=probabilities,
+        targets=targets,
+        **{f"map_{name}": maps[name] for name in names},
+        **{f"shown_{name}": shown[name] for name in names},
+        **{f"masked_{name}": masked[name] for name in names},
+    )
+    runs.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
+    print("\n".join(lines))
+    print(f"Wrote {', '.join(written)} to {args.out}.")
+    print(f"See what its filters look for: python filter_vis.py --model {args.model}")
+
+
+def _check_maps(args, logits, inputs, importances, targets):
+    """Draw and write the checks of the maps; return a note for each map, and sentences."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from common import attribution
+    from common.figures import attribution as figures
+    from common.figures import style
+
+    curves = attribution.faithfulness(logits, inputs, importances, targets, seed=args.seed)
+    areas = {name: [attribution.area(curve) for curve in both] for name, both in curves.items()}
+    chance = areas["random"]
+    correlations, notes, lines, table = {}, {}, [], []
+    depth = 1 + len(attribution.layers_with_kernel(logits))
+    with tqdm(
+        total=depth * len(importances), desc="randomising", unit=" maps", delay=2, disable=None
+    ) as bar:
+        for name in importances:
+
+            def explain(*model_images_targets, name=name):
+                bar.update()
+                return attribution.METHODS[name](
+                    *model_images_targets, **args.options.get(name, {})
+                )
+
+            layers, correlations[name] = attribution.cascading_randomisation(
+                logits, explain, inputs, targets, seed=args.seed
+            )
+
+    for name, (deletion, insertion) in areas.items():
+        if name == "random":
+            continue
+        notes[name] = [
+            f"deletion {less:.2f} ({less_by_chance:.2f})\ninsertion {more:.2f} ({more_by_chance:.2f})"
+            for less, more, less_by_chance, more_by_chance in zip(
+                deletion, insertion, *chance, strict=True
+            )
+        ]
+        better = (deletion < chance[0]) & (insertion > chance[1])
+        top, last = correlations[name][[1, -1]].mean(axis=1)
+        fate = (
+            "it shows what the model learned"
+            if abs(last) < 0.2
+            else "it shows the image as much as the model"
+            if last < 0.5
+            else "it shows the image rather than the model"
+        )
+        lines.append(
+            f"{figures.TITLES[name]}: deletion area {deletion.mean():.3f} (random masking "
+            f"{chance[0].mean():.3f}; lower is better), insertion {insertion.mean():.3f} (random "
+            f"{chance[1].mean():.3f}; higher is better), better in both on {better.sum()} of "
+            f"{len(better)} images; rank correlation {top:.2f} with its map when {layers[0]} is "
+            f"randomised, {last:.2f} when all layers are: {fate}."
+        )
+        table += [
+            {
+                "image": image,
+                "target": CLASS_NAMES[target],
+                "method": name,
+                "deletion_area": f"{deletion[place]:.4f}",
+                "deletion_area_random": f"{chance[0][place]:.4f}",
+                "insertion_area": f"{insertion[place]:.4f}",
+                "insertion_area_random": f"{chance[1][place]:.4f}",
+                "correlation_top_layer_randomised": f"{correlations[name][1][place]:.4f}",
+                "correlation_all_randomised": f"{correlations[name][-1][place]:.4f}",
+            }
+            for place, (image, target) in enumerate(zip(args.images, targets, strict=True))
+        ]
+    runs.write_table(args.out / "faithfulness.csv", table)
+    runs.write_arrays(
+        args.out / "faithfulness.npz",
+        layers=np.array(layers),
+        **{f"correlations_{name}": values for name, values in correlations.items()},
+        **{f"curves_{name}": np.array(both) for name, both in curves.items()},
+    )
+    figure = figures.faithfulness(
+        curves,
+        layers,
+        correlations,
+        title=f"How far to believe the maps of {args.model}, {len(inputs)} validation faces",
+    )
+    style.save(figure, args.out / "faithfulness.png", source=args.source)
+    return notes, lines
+
+
+def _average_maps(args, logits, images, labels):
+    """Draw and write the mean map of each emotion; return sentences."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from common import attribution, data
+    from common.figures import attribution as figures
+    from common.figures import style
+
+    method = attribution.METHODS[args.mean_map]
+    counts, mean_faces, means, blank, lines, table = [], [], [], [], [], []
+    for code in tqdm(range(NUM_CLASSES), desc="mean maps", unit=" emotions", delay=2, disable=None):
+        rows = np.flatnonzero(labels == code)[: args.faces_per_class]
+        inputs = data.to_inputs(images[rows])
+        maps = method(logits, inputs, labels[rows], **args.options.get(args.mean_map, {}))
+        counts.append(len(rows))
+        mean_faces.append(inputs.mean(axis=0)[..., 0])
+        means.append(attribution.mean_map(attribution.importance(args.mean_map, maps)))
+        blank.append(attribution.zero_share(maps) * len(rows))
+        shares = attribution.region_shares(means[-1])
+        table += [
+            {
+                "emotion": CLASS_NAMES[code],
+                "faces": len(rows),
+                "region": region,
+                "share_of_importance": f"{share:.4f}",
+                "share_of_area": f"{area:.4f}",
+            }
+            for region, (share, area) in shares.items()
+        ]
+        ranked = sorted(shares.items(), key=lambda item: -item[1][0] / item[1][1])
+        lines.append(
+            f"{CLASS_NAMES[code]} ({len(rows)} faces): "
+            + ", ".join(
+                f"{region} {share:.0%} of the importance on {area:.0%} of the area"
+                for region, (share, area) in ranked
+            )
+            + "."
+        )
+    overall = attribution.region_shares(np.mean(means, axis=0))
+    ratios = {region: share / area for region, (share, area) in overall.items()}
+    holds = min(ratios["mouth"], ratios["brows and eyes"]) > 1
+    lines += [
+        "Over all emotions a pixel weighs, against an average one: "
+        + ", ".join(f"{region} {ratio:.2f}" for region, ratio in ratios.items())
+        + ". The report saw mouth and eyes drive the decision: that "
+        + ("holds here." if holds else "does not hold here."),
+        f"{sum(blank) / sum(counts):.1%} of these {sum(counts):,} maps are zero everywhere.",
+    ]
+    runs.write_table(args.out / "regions.csv", table)
+    runs.write_arrays(args.out / "mean_map.npz", mean_faces=mean_faces, maps=means, counts=counts)
+    figure = figures.mean_maps(
+        np.array(mean_faces),
+        np.array(means),
+        counts,
+        attribution.REGIONS,
+        title=f"Where {args.model} looks for each emotion: mean of the maps by "
+        f"{figures.TITLES[args.mean_map]}",
+    )
+    style.save(figure, args.out / "mean_map.png", source=args.source)
+    return lines
+
+
+if __name__ == "__main__":
+    cli.run(main)

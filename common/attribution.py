@@ -202,7 +202,7 @@ def grad_cam(model, images, targets, *, layer=None):
     Source: Selvaraju et al. 2017, section 3.
     """
     images, targets = _checked(model, images, targets)
-    layer = _convolution(model, layer)
+    layer = convolution(model, layer)
     maps = np.empty(images.shape[:3], np.float32)
     for part in _parts(len(images)):
         maps[part] = _grad_cam(model, layer, images[part], targets[part])
@@ -265,6 +265,24 @@ METHODS = {
 def convolutions(model):
     """Return the names of the model's convolutions, first to last."""
     return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def convolution(model, name=None):
+    """Return the name of a convolution, checked, or of the last one.
+
+    Raises:
+        ValueError: the model has no convolution, or none of that name; the message lists those
+            that exist.
+    """
+    known = convolutions(model)
+    if not known:
+        raise ValueError(
+            f"Grad-CAM needs a convolution, and the model {model.name!r} has none (its layers: "
+            f"{', '.join(layer.name for layer in model.layers)}): choose another method"
+        )
+    if name is not None and name not in known:
+        raise ValueError(f"unknown convolution {name!r}: expected one of {', '.join(known)}")
+    return name or known[-1]
 
 
 def layers_with_kernel(model):
@@ -570,18 +588,6 @@ def _baseline(images, baseline):
     if baseline is None:
         baseline = images.mean(axis=(1, 2), keepdims=True)
     return np.broadcast_to(np.asarray(baseline, np.float32), images.shape)
-
-
-def _convolution(model, name):
-    known = convolutions(model)
-    if not known:
-        raise ValueError(
-            f"Grad-CAM needs a convolution, and the model {model.name!r} has none (its layers: "
-            f"{', '.join(layer.name for layer in model.layers)}): choose another method"
-        )
-    if name is not None and name not in known:
-        raise ValueError(f"unknown convolution {name!r}: expected one of {', '.join(known)}")
-    return name or known[-1]
 
 
 def _checked(model, images, targets):

@@ -1,0 +1,151 @@
+"""Hidden labels stay hidden; pseudo-labels and the ledger count as they should."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import data, runs, selftraining, training
+from common.labels import CLASS_NAMES
+
+
+@pytest.fixture
+def faces(small_data):
+    return data.load(small_data)
+
+
+@pytest.fixture
+def split(faces):
+    return data.split(faces, seed=0, validation=30)
+
+
+def test_a_share_of_the_labels_is_hidden_and_none_of_them_is_left(faces, split):
+    visible, hidden = selftraining.hide_labels(faces, split.train_rows, 0.4, seed=3)
+    assert len(hidden) == round(0.4 * len(split.train_rows))
+    assert set(hidden) < set(split.train_rows)
+    kept = np.setdiff1d(split.train_rows, hidden)
+    np.testing.assert_array_equal(visible[kept], faces.train_labels[kept])
+    elsewhere = np.setdiff1d(np.arange(len(visible)), kept)
+    assert (visible[elsewhere] == selftraining.HIDDEN).all()
+    with pytest.raises(ValueError, match="expected labels 0-6, found -1"):
+        training.soft_labels(visible[hidden])
+    again = selftraining.hide_labels(faces, split.train_rows, 0.4, seed=3)
+    np.testing.assert_array_equal(again[1], hidden)
+
+
+def test_copies_of_an_image_lose_their_labels_together(faces):
+    images = faces.train_images.copy()
+    images[100:180] = images[:80]
+    doubled = replace(faces, train_images=images)
+    _, hidden = selftraining.hide_labels(doubled, np.arange(200), 0.5, seed=1)
+    lost = np.isin(np.arange(200), hidden)
+    np.testing.assert_array_equal(lost[100:180], lost[:80])
+    assert 80 <= lost.sum() <= 100
+
+
+@pytest.mark.parametrize(("fraction", "words"), [(0, "between 0 and 1"), (0.99, "remove fewer")])
+def test_impossible_fractions_are_refused(faces, split, fraction, words):
+    with pytest.raises(ValueError, match=words):
+        selftraining.hide_labels(faces, split.train_rows, fraction, seed=0)
+
+
+def test_pseudo_labels_by_threshold_and_in_balance():
+    probabilities = np.full((5, 7), 0.01)
+    for row, (code, confidence) in enumerate([(0, 0.9), (0, 0.8), (0, 0.7), (3, 0.6), (3, 0.5)]):
+        probabilities[row, code] = confidence
+    chosen, targets = selftraining.pseudo_labels(probabilities)
+    assert chosen.all()
+    np.testing.assert_array_equal(targets.argmax(axis=1), [0, 0, 0, 3, 3])
+    np.testing.assert_array_equal(targets.sum(axis=1), 1)
+    chosen, _ = selftraining.pseudo_labels(probabilities, threshold=0.7)
+    np.testing.assert_array_equal(chosen, [True, True, True, False, False])
+    chosen, _ = selftraining.pseudo_labels(probabilities, balance=True)
+    np.testing.assert_array_equal(chosen, [True, True, False, True, True])
+    chosen, targets = selftraining.pseudo_labels(probabilities, soft=True, threshold=0.85)
+    np.testing.assert_allclose(targets, probabilities[:1], rtol=1e-6)
+    chosen, targets = selftraining.pseudo_labels(probabilities, threshold=0.95, balance=True)
+    assert not chosen.any()
+    assert targets.shape == (0, 7)
+
+
+def test_the_ledger_counts_right_ones():
+    probabilities = np.eye(7)[[0, 0, 3, 3, 6]]
+    chosen = np.array([True, True, True, True, False])
+    rows = selftraining.ledger(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
+    found = {row["class"]: (row["pseudo_labels"], row["right"]) for row in rows}
+    assert found["angry"] == (2, 1)
+    assert found["happy"] == (2, 2)
+    assert found["neutral"] == (0, 0)
+    assert found["all"] == (4, 3)
+    assert [row["class"] for row in rows] == [*CLASS_NAMES, "all"]
+    assert "right" not in selftraining.ledger(1, probabilities, chosen)[0]
+
+
+def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
+    images = faces.test_images.copy()
+    images[3] = faces.train_images[split.validation_rows[0]]
+    extra = selftraining.extra_images(replace(faces, test_images=images), split, "test")
+    np.testing.assert_array_equal(extra, np.delete(images, 3, axis=0))
+    assert len(selftraining.extra_images(faces, split, None)) == 0
+
+
+@pytest.fixture(scope="module")
+def student(small_data, tmp_path_factory):
+    import semi_supervised
+
+    folder = tmp_path_factory.mktemp("student") / "run"
+    flags = ["--data", str(small_data), "--out", str(folder), "--architecture", "dnn"]
+    semi_supervised.main([*flags, "--epochs", "2", "--unlabelled", "0.5", "--rounds", "2"])
+    return folder
+
+
+def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
+    with np.load(student / "hidden.npz") as archive:
+        hidden = archive["rows"]
+    for part in ("teacher", "round-1", "."):
+        split = data.load_split(student / part / "split.npz")
+        assert not np.isin(hidden, split.train_rows).any()
+        assert not np.isin(split.validation_rows, hidden).any()
+    # Other removed labels, everything else alike, must not change a single weight.
+    ledger = pd.read_csv(student / "ledger.csv")
+    assert list(ledger[ledger["class"] == "all"]["pseudo_labels"]) == [len(hidden)] * 2
+    label_map = pd.read_csv(student / "pseudo_labels.csv")
+    assert sorted(label_map[label_map["round"] == 1]["row"]) == sorted(hidden)
+    assert {path.name for path in student.iterdir()} >= {"submission.csv", "ledger.png"}
+
+
+def test_other_values_of_the_removed_labels_change_no_weight(student, small_data, tmp_path):
+    import semi_supervised
+    from common import models
+
+    with np.load(student / "hidden.npz") as archive:
+        hidden = archive["rows"]
+    lines = (small_data / "train.csv").read_text(encoding="ascii").splitlines()
+    for row in hidden:
+        label, pixels = lines[row + 1].split(",")
+        lines[row + 1] = f"{(int(label) + 1) % 7},{pixels}"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("\n".join(lines) + "\n", encoding="ascii")
+    (tmp_path / "data" / "test.csv").write_bytes((small_data / "test.csv").read_bytes())
+    out = tmp_path / "run"
+    flags = ["--data", str(tmp_path / "data"), "--out", str(out), "--architecture", "dnn"]
+    semi_supervised.main([*flags, "--epochs", "2", "--unlabelled", "0.5", "--rounds", "2"])
+    pairs = zip(*(models.load(run)[0].get_weights() for run in (student, out)), strict=True)
+    assert all(np.array_equal(left, right) for left, right in pairs)
+    ledgers = [pd.read_csv(run / "ledger.csv")["right"].to_numpy() for run in (student, out)]
+    assert not np.array_equal(*ledgers)
+
+
+def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
+    trained_run, student, small_data, tmp_path
+):
+    import semi_supervised
+
+    flags = ["--data", str(small_data), "--architecture", "dnn", "--epochs", "1"]
+    flags += ["--unlabelled", "0.5", "--teacher", str(trained_run)]
+    with pytest.raises(ValueError, match=r"expected a teacher that never saw .* --allow-leak"):
+        semi_supervised.main([*flags, "--out", str(tmp_path / "refused")])
+    assert not (tmp_path / "refused").exists()
+    semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
+    assert "leak" in runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
