@@ -14,15 +14,13 @@ Expect textures of ever larger scale from layer to layer; the default takes unde
 CPU cores, all parts about three.
 """
 
-import sys
-
 from common import cli
-from common.labels import CLASS_NAMES, IMAGE_SIZE
+from common.labels import CLASS_NAMES
 
 PARTS = ("ascent", "outputs", "top", "classes")
-ASCENT_LAYERS = ["conv2d_1", "conv2d_2"]
+ASCENT_LAYERS, OUTPUT_LAYERS = ["conv2d_1", "conv2d_2"], ["conv2d_2", "conv2d_3"]  # the report's
 REPORT_IMAGE = [666]
-OUTPUT_LAYERS = ["conv2d_2", "conv2d_3"]
+FRAMES = 50  # of an animation
 
 
 def build_parser():
@@ -105,222 +103,6 @@ def build_parser():
     return options
 
 
-def _show_filters(args, model, parts, images, labels):
-    """Draw what filters grow from noise and which faces excite them; return the files' names."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from common import ascent, runs
-    from common.figures import filters, style
-
-    written, frequencies = [], {}
-    for layer in args.layers or ASCENT_LAYERS:
-        units = ascent.layer_units(model, layer, args.filters)
-        print(f"{layer}: {args.steps} steps from white noise for {len(units)} filters.")
-        frames = range(0, args.steps + 1, max(1, args.steps // 50)) if args.gif else ()
-        with tqdm(total=len(units) * args.steps, unit=" images", disable=None) as bar:
-            grown = ascent.maximise(
-                model,
-                layer,
-                units,
-                start=ascent.white_noise(units, seed=args.seed),
-                steps=args.steps,
-                snapshots=[0, *args.snapshot, args.steps, *frames],
-                activated=args.objective == "active",
-                regularised=args.regularised,
-                seed=args.seed,
-                on_step=bar.update,
-            )
-        kind = "regularised" if args.regularised else "plain"
-        pictures = grown.images[list(grown.steps).index(args.snapshot[-1])]
-
-        if "ascent" in parts:
-            name = f"ascent_{layer}" + "_regularised" * args.regularised
-            runs.write_arrays(args.out / f"{name}.npz", **vars(grown))
-            written.append(f"{name}.npz")
-            for step in args.snapshot:
-                activations = grown.activations[list(grown.steps).index(step)]
-                figure = filters.contact_sheet(
-                    grown.images[list(grown.steps).index(step)],
-                    [
-                        f"{unit}: {value:.2f}"
-                        for unit, value in zip(units, activations, strict=True)
-                    ],
-                    title=f"{layer}, {kind} gradient ascent, step {step}\n"
-                    "filter: loss (mean activation of the filter on its image)",
-                )
-                style.save(figure, args.out / f"{name}_step{step}.png", source=args.source)
-                written.append(f"{name}_step{step}.png")
-            if args.gif:
-                filters.save_animation(grown.images, args.out / f"{name}.gif")
-                written.append(f"{name}.gif")
-            frequencies[layer] = float(np.median(ascent.dominant_frequency(pictures)))
-            rise = activations - grown.activations[0]
-            print(
-                f"  By step {step} the mean activation rose from {np.median(grown.activations[0]):.2f}"
-                f" to {np.median(activations):.2f} (median filter), most in filter "
-                f"{units[rise.argmax()]} (by {rise.max():.2f}), least in filter "
-                f"{units[rise.argmin()]} (by {rise.min():.2f})."
-            )
-
-        if "top" in parts:
-            print(f"  Looking for the faces that excite {layer} among {len(images):,}.")
-            with tqdm(total=len(images), unit=" images", disable=None) as bar:
-                found = ascent.top_activating(model, layer, images, args.faces, on_chunk=bar.update)
-            indices, values, places = (array[units] for array in found)
-            map_shape = model.get_layer(layer).output.shape[1:-1] or (np.nan, np.nan)
-            figure = filters.top_faces(
-                pictures,
-                images[indices, ..., 0],
-                (places + 0.5) / map_shape,
-                [f"{unit}: {value:.2f}" for unit, value in zip(units, values[:, 0], strict=True)],
-                title=f"{layer}: each filter's picture and the {indices.shape[1]} validation faces "
-                "that excite it most, with the place\nfilter: its largest output on any face",
-            )
-            style.save(figure, args.out / f"top_{layer}.png", source=args.source)
-            runs.write_arrays(
-                args.out / f"top_{layer}.npz",
-                units=units,
-                pictures=pictures,
-                images=indices,
-                values=values,
-                places=places,
-            )
-            written += [f"top_{layer}.png", f"top_{layer}.npz"]
-            silent = units[values[:, 0] <= 0]
-            print(
-                f"  {len(silent)} of {len(units)} filters never put out more than 0 on "
-                f"{len(images):,} validation faces"
-                + (f": {', '.join(map(str, silent))}." if silent.size else ".")
-            )
-            agree = (labels[indices] == labels[indices[:, :1]]).all(axis=1)
-            bound = [
-                f"{unit} {CLASS_NAMES[labels[row[0]]]}"
-                for unit, row in zip(units[agree], indices[agree], strict=True)
-            ]
-            print(
-                f"  {len(bound)} of {len(units)} filters have top faces of one emotion only"
-                + (f": {', '.join(bound)}." if bound else ".")
-            )
-
-    if frequencies:
-        text = ", ".join(
-            f"{layer} {value:.0f}"
-            + (f" (a wave every {IMAGE_SIZE / value:.1f} pixels)" if value else "")
-            for layer, value in frequencies.items()
-        )
-        print(f"Waves across an image that carry the most power, median filter: {text}.")
-    return written
-
-
-def _show_outputs(args, model, images, labels):
-    """Draw what each filter of a layer makes of the images; return the files' names."""
-    import numpy as np
-
-    from common import ascent, runs
-    from common.figures import filters, style
-
-    written = []
-    chosen = images[args.images]
-    for layer in args.layers or OUTPUT_LAYERS:
-        outputs = ascent.layer_outputs(model, layer, chosen)
-        if outputs.ndim != 4:
-            raise ValueError(
-                f"{layer}: expected a layer that puts out maps, found one of {outputs.shape[-1]} "
-                "numbers: choose one before the images are flattened"
-            )
-        units = ascent.layer_units(model, layer, args.filters)
-        for number, image, maps in zip(args.images, chosen, outputs[..., units], strict=True):
-            maps = np.moveaxis(maps, -1, 0)
-            name = f"outputs_{layer}_image{number}"
-            label = CLASS_NAMES[labels[number]]
-            figure = filters.contact_sheet(
-                maps,
-                [
-                    f"{unit}: {np.abs(tile).max():.1f}"
-                    for unit, tile in zip(units, maps, strict=True)
-                ],
-                title=f"What {layer} puts out for validation image {number} ({label})\n"
-                "filter: largest size; red above 0, blue below, each tile on its own scale",
-                signed=True,
-                reference=(image[..., 0], f"image {number}"),
-            )
-            style.save(figure, args.out / f"{name}.png", source=args.source)
-            runs.write_arrays(args.out / f"{name}.npz", image=image[..., 0], units=units, maps=maps)
-            written += [f"{name}.png", f"{name}.npz"]
-            means = maps.mean(axis=(1, 2))
-            print(
-                f"{layer} on image {number} ({label}): {np.mean(maps > 0):.0%} of the outputs are "
-                f"above 0, in {np.sum((maps <= 0).all(axis=(1, 2)))} of {len(maps)} filters none; "
-                f"filter {units[means.argmax()]} answers most ({means.max():.2f} on average)."
-            )
-    return written
-
-
-def _show_classes(args, model):
-    """Draw the image that the model takes for each class; return the files' names."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from common import ascent, runs
-    from common.figures import filters, style
-
-    classes = np.array(args.classes)
-    names = [CLASS_NAMES[code] for code in classes]
-    print(f"{args.seeds} images of each of {', '.join(names)}, {args.steps} steps on the logits.")
-    units = np.tile(classes, args.seeds)
-    starts = [ascent.white_noise(classes, seed=args.seed + more) for more in range(args.seeds)]
-    frames = range(0, args.steps + 1, max(1, args.steps // 50)) if args.gif else ()
-    with tqdm(total=len(units) * args.steps, unit=" images", disable=None) as bar:
-        grown = ascent.maximise(
-            model,
-            "logits",
-            units,
-            start=np.concatenate(starts),
-            steps=args.steps,
-            snapshots=[*frames, args.steps],
-            regularised=True,
-            seed=args.seed,
-            on_step=bar.update,
-        )
-    pictures, logits = grown.images[-1], grown.activations[-1]
-    probabilities = ascent.layer_outputs(model, "probabilities", pictures)
-    confidences = probabilities[np.arange(len(units)), units]
-    figure = filters.contact_sheet(
-        pictures,
-        [
-            f"{CLASS_NAMES[code]} {confidence:.1%}\nlogit {logit:.1f}"
-            for code, confidence, logit in zip(units, confidences, logits, strict=True)
-        ],
-        title="What the model takes for each emotion, with its confidence; one row a starting noise",
-        columns=len(classes),
-        tile=1.4,
-    )
-    style.save(figure, args.out / "classes.png", source=args.source)
-    runs.write_arrays(args.out / "classes.npz", **vars(grown), probabilities=probabilities)
-    written = ["classes.png", "classes.npz"]
-    if args.gif:
-        filters.save_animation(grown.images, args.out / "classes.gif", columns=len(classes))
-        written.append("classes.gif")
-
-    for place, name in enumerate(names):
-        own = slice(place, None, len(classes))
-        print(
-            f"  {name}: confidence {confidences[own].min():.1%} to {confidences[own].max():.1%}, "
-            f"logit {logits[own].mean():.1f}."
-        )
-    alike = np.corrcoef(pictures.reshape(len(units), -1))
-    same = units[:, np.newaxis] == units
-    np.fill_diagonal(same, False)
-    others = units[:, np.newaxis] != units
-    if same.any() and others.any():
-        print(
-            f"  Images of one class from different noise correlate {alike[same].mean():.2f}, images "
-            f"of different classes {alike[others].mean():.2f}."
-        )
-    return written
-
-
 def main(argv=None):
     """Draw the parts that were asked for."""
     args = build_parser().parse_args(argv)
@@ -330,19 +112,25 @@ def main(argv=None):
         raise ValueError(
             f"--snapshot: expected at most the {args.steps} --steps, found {args.snapshot[-1]}"
         )
+    args.frames = []
+    if args.gif:
+        args.frames = [*range(0, args.steps, max(1, args.steps // FRAMES)), args.steps]
+    import numpy as np
+
     from common import ascent, data, models, runs
+    from common.figures import filters, style
 
     runs.check_writable(args.out)
     model, _ = models.load(args.model)
-    for layer in args.layers or {*ASCENT_LAYERS, *OUTPUT_LAYERS}:
-        if parts != {"classes"}:
+    if parts != {"classes"}:
+        for layer in args.layers or sorted({*ASCENT_LAYERS, *OUTPUT_LAYERS}):
             ascent.layer_units(model, layer, args.filters)
     images = labels = None
-    if {"outputs", "top"} & parts:
+    if parts & {"outputs", "top"}:
         faces, split = data.load_of_run(args.model, args.data)
-        images = data.to_inputs(faces.train_images[split.validation_rows])
+        images = data.to_inputs(faces.train_images[split.validation_rows])[..., 0]
         labels = faces.train_labels[split.validation_rows]
-        if args.images is REPORT_IMAGE and REPORT_IMAGE[0] >= len(images):
+        if args.images is REPORT_IMAGE and len(images) <= REPORT_IMAGE[0]:
             args.images = [len(images) - 1]  # small data hold out fewer rows than the report
         if max(args.images) >= len(images):
             raise ValueError(
@@ -350,16 +138,214 @@ def main(argv=None):
                 f"the validation images of {args.model}"
             )
 
-    args.source = f"{args.model}: {runs.command_line(argv)}"
     written = []
-    if {"ascent", "top"} & parts:
-        written += _show_filters(args, model, parts, images, labels)
+
+    def keep(name, figure, **arrays):
+        source = f"{args.model}: {runs.command_line(argv)}"
+        style.save(figure, args.out / f"{name}.png", source=source)
+        runs.write_arrays(args.out / f"{name}.npz", **arrays)
+        written.extend([f"{name}.png", f"{name}.npz"])
+
+    def animate(name, grown, columns=None):
+        if args.gif:
+            frames = np.stack([grown.at(step)[0] for step in args.frames])
+            filters.save_animation(frames, args.out / f"{name}.gif", columns=columns)
+            written.append(f"{name}.gif")
+
     if "outputs" in parts:
-        written += _show_outputs(args, model, images, labels)
+        _show_outputs(args, model, images, labels, keep)
+    if parts & {"ascent", "top"}:
+        _show_filters(args, model, parts, images, labels, keep, animate)
     if "classes" in parts:
-        written += _show_classes(args, model)
+        _show_classes(args, model, keep, animate)
     print(f"Wrote {', '.join(written)} to {args.out}.")
     print(f"Next: python saliency.py --model {args.model}")
+
+
+def _show_outputs(args, model, images, labels, keep):
+    """Draw what each filter of a layer puts out for the chosen images."""
+    import numpy as np
+
+    from common import ascent
+    from common.figures import filters
+
+    for layer in args.layers or OUTPUT_LAYERS:
+        outputs = ascent.layer_outputs(model, layer, images[args.images])
+        if outputs.ndim != 4:
+            raise ValueError(
+                f"{layer}: expected a layer that puts out maps, found one of {outputs.shape[-1]} "
+                "numbers: choose --layers before the images are flattened"
+            )
+        units = ascent.layer_units(model, layer, args.filters)
+        for number, maps in zip(args.images, np.moveaxis(outputs, -1, 1)[:, units], strict=True):
+            label = CLASS_NAMES[labels[number]]
+            figure = filters.contact_sheet(
+                maps,
+                filters.numbered(units, np.abs(maps).max(axis=(1, 2))),
+                title=f"What {layer} puts out for validation image {number} ({label})\n"
+                "filter: largest size; red above 0, blue below, each tile on its own scale",
+                signed=True,
+                reference=(images[number], f"image {number}"),
+            )
+            name = f"outputs_{layer}_image{number}"
+            keep(name, figure, image=images[number], units=units, maps=maps)
+            means = maps.mean(axis=(1, 2))
+            print(
+                f"{layer} on image {number} ({label}): {np.mean(maps > 0):.0%} of the outputs are "
+                f"above 0; {np.sum(maps.max(axis=(1, 2)) <= 0)} of {len(maps)} filters stay below "
+                f"it; filter {units[means.argmax()]} answers most (mean {means.max():.2f})."
+            )
+
+
+def _show_filters(args, model, parts, images, labels, keep, animate):
+    """Draw what filters grow from noise, and the faces that excite them, layer by layer."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from common import ascent
+    from common.figures import filters
+
+    suffix = "_regularised" if args.regularised else ""
+    waves = []
+    for layer in args.layers or ASCENT_LAYERS:
+        units = ascent.layer_units(model, layer, args.filters)
+        total = len(units) * args.steps
+        with tqdm(total=total, desc=layer, unit=" images", delay=2, disable=None) as bar:
+            grown = ascent.maximise(
+                model,
+                layer,
+                units,
+                start=ascent.white_noise(units, seed=args.seed),
+                steps=args.steps,
+                snapshots=[0, *args.snapshot, *args.frames],
+                activated=args.objective == "active",
+                regularised=args.regularised,
+                seed=args.seed,
+                progress=bar.update,
+            )
+        first, (pictures, last) = grown.at(0)[1], grown.at(args.snapshot[-1])
+
+        if "ascent" in parts:
+            for step in args.snapshot:
+                tiles, losses = grown.at(step)
+                figure = filters.contact_sheet(
+                    tiles,
+                    filters.numbered(units, losses),
+                    title=f"{layer}: {'regularised' if suffix else 'plain'} ascent, step {step}\n"
+                    "filter: loss, the mean activation of the filter on its image",
+                )
+                name = f"ascent_{layer}{suffix}_step{step}"
+                keep(name, figure, units=units, images=tiles, losses=losses)
+            animate(f"ascent_{layer}{suffix}", grown)
+            rise = last - first
+            frequency = np.median(ascent.dominant_frequency(pictures))
+            waves.append(f"{layer} {frequency:.0f}")
+            print(
+                f"{layer}: by step {args.snapshot[-1]} the mean activation of the median filter "
+                f"rose from {np.median(first):.2f} to {np.median(last):.2f}; filter "
+                f"{units[rise.argmax()]} gained most ({rise.max():.2f}), filter "
+                f"{units[rise.argmin()]} least ({rise.min():.2f})."
+            )
+
+        if "top" in parts:
+            with tqdm(total=len(images), desc=layer, unit=" faces", delay=2, disable=None) as bar:
+                found = ascent.top_activating(model, layer, images, args.faces, progress=bar.update)
+            rows, values, places = (array[units] for array in found)
+            map_shape = model.get_layer(layer).output.shape[1:-1] or (np.nan, np.nan)
+            figure = filters.top_faces(
+                pictures,
+                images[rows],
+                (places + 0.5) / map_shape,
+                filters.numbered(units, values[:, 0]),
+                title=f"{layer}: what each filter grows, and the {rows.shape[1]} validation faces "
+                "that excite it most, ringed where\nfilter: its largest output on any face",
+            )
+            keep(
+                f"top_{layer}",
+                figure,
+                units=units,
+                pictures=pictures,
+                images=rows,
+                values=values,
+                places=places,
+            )
+            silent = ", ".join(map(str, units[values[:, 0] <= 0]))
+            alike = (labels[rows] == labels[rows[:, :1]]).all(axis=1)
+            named = [
+                f"{unit} {CLASS_NAMES[labels[row[0]]]}"
+                for unit, row in zip(units[alike], rows[alike], strict=True)
+            ]
+            print(
+                f"{layer} on {len(images):,} validation faces: filters that are never active: "
+                f"{silent or 'none'}; whose {rows.shape[1]} top faces show one emotion: "
+                f"{', '.join(named) or 'none'}."
+            )
+    if waves:
+        print(f"Most power in waves across the image (median filter): {', '.join(waves)}.")
+
+
+def _show_classes(args, model, keep, animate):
+    """Draw the image that the model takes for each class, from several noises."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from common import ascent
+    from common.figures import filters
+
+    units = np.tile(args.classes, args.seeds)
+    noises = [ascent.white_noise(args.classes, seed=args.seed + k) for k in range(args.seeds)]
+    total = len(units) * args.steps
+    with tqdm(total=total, desc="classes", unit=" images", delay=2, disable=None) as bar:
+        grown = ascent.maximise(
+            model,
+            "logits",
+            units,
+            start=np.concatenate(noises),
+            steps=args.steps,
+            snapshots=[args.steps, *args.frames],
+            regularised=True,
+            seed=args.seed,
+            progress=bar.update,
+        )
+    pictures, logits = grown.at(args.steps)
+    probabilities = ascent.layer_outputs(model, "probabilities", pictures)
+    confidences = probabilities[np.arange(len(units)), units]
+    figure = filters.contact_sheet(
+        pictures,
+        [
+            f"{CLASS_NAMES[code]} {confidence:.1%}\nlogit {logit:.1f}"
+            for code, confidence, logit in zip(units, confidences, logits, strict=True)
+        ],
+        title="What excites each emotion's logit most, and the model's confidence in it\n"
+        "each row from another noise",
+        columns=len(args.classes),
+        tile=1.3,
+    )
+    keep(
+        "classes",
+        figure,
+        classes=units,
+        images=pictures,
+        logits=logits,
+        probabilities=probabilities,
+    )
+    animate("classes", grown, columns=len(args.classes))
+
+    for code in args.classes:
+        own = probabilities[units == code]
+        rival = CLASS_NAMES[np.delete(own.mean(axis=0), code).argmax()]
+        print(
+            f"{CLASS_NAMES[code]}: mean confidence {own[:, code].mean():.1%} at a mean logit of "
+            f"{logits[units == code].mean():.1f}; next is {rival}."
+        )
+    likeness = np.corrcoef(pictures.reshape(len(units), -1))
+    different = units[:, np.newaxis] != units
+    same = ~different & ~np.eye(len(units), dtype=bool)
+    if same.any() and different.any():
+        print(
+            f"Images of one class from different noise correlate {likeness[same].mean():.2f}, "
+            f"images of different classes {likeness[different].mean():.2f}."
+        )
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ FACES_CHUNK = 64  # images looked at at once
 NOISE = 0.1  # half the range of the white noise that ascent starts from, around mid-grey
 STEP = 0.02  # root mean square of what a step changes, in units of the pixel range
 CONTRAST = 0.2  # deviation of a regularised image
-SMOOTHNESS = 0.1  # weight of total variation, against an activation's gradient of unit size
+SMOOTHNESS = 0.05  # weight of total variation, against an activation's gradient of unit size
 FLAT = 6  # cycles per image up to which a regularised spectrum does not fall
 SHIFT = 3  # pixels that a regularised image is moved by at most before a step
-ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.ReLU, keras.layers.Activation)
+ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.ReLU)
 TINY = 1e-12  # below this a size counts as 0 and is not divided by
 
 
@@ -39,6 +39,11 @@ class Ascent:
     steps: np.ndarray
     images: np.ndarray
     activations: np.ndarray
+
+    def at(self, step):
+        """Return (images, activations) of the snapshot after `step` steps."""
+        place = int(np.flatnonzero(self.steps == step)[0])
+        return self.images[place], self.activations[place]
 
 
 def layer_names(model):
@@ -86,7 +91,7 @@ def maximise(
     step_size=STEP,
     seed=0,
     chunk=CHUNK,
-    on_step=None,
+    progress=None,
 ):
     """Return the `Ascent` of one image for each unit, all of a chunk together.
 
@@ -111,7 +116,7 @@ def maximise(
         step_size: root mean square of a step.
         seed: of the random moves, which are the same for all images.
         chunk: how many images are ascended at once.
-        on_step: called with the number of images after each step, for a progress bar.
+        progress: called with the number of images done, after each step of a chunk, or None.
 
     Raises:
         ValueError: an unknown layer or unit, or a snapshot that is never reached.
@@ -137,8 +142,8 @@ def maximise(
                 images[place, part], activations[place, part] = look(parameters, chosen)
             if step < kept[-1]:
                 parameters = climb(parameters, chosen, tf.constant(moves[step], tf.int32))
-                if on_step:
-                    on_step(len(chosen))
+                if progress is not None:
+                    progress(len(chosen))
     return Ascent(units=units, steps=kept, images=images, activations=activations)
 
 
@@ -159,7 +164,7 @@ def layer_outputs(model, layer, images, *, chunk=FACES_CHUNK):
     return np.concatenate([compute(part).numpy() for part in _parts(images, chunk)])
 
 
-def top_activating(model, layer, images, count, *, chunk=FACES_CHUNK, on_chunk=None):
+def top_activating(model, layer, images, count, *, chunk=FACES_CHUNK, progress=None):
     """Return the images that excite each unit of a layer the most, at their strongest place.
 
     Args:
@@ -168,7 +173,7 @@ def top_activating(model, layer, images, count, *, chunk=FACES_CHUNK, on_chunk=N
         images: float32 (n, 48, 48) or (n, 48, 48, 1) in [0, 1].
         count: how many images for each unit; all, where there are fewer.
         chunk: how many images are computed at once; no more maps than theirs are ever held.
-        on_chunk: called with the number of images after each chunk, for a progress bar.
+        progress: called with the number of images done, after each chunk, or None.
 
     Returns:
         indices: int64 (units, count) into `images`, the strongest first, the earlier of equals.
@@ -195,8 +200,8 @@ def top_activating(model, layer, images, count, *, chunk=FACES_CHUNK, on_chunk=N
         value, place = strongest(part)
         values.append(value.numpy())
         flat_places.append(place.numpy())
-        if on_chunk:
-            on_chunk(len(part))
+        if progress is not None:
+            progress(len(part))
     values, flat_places = np.concatenate(values).T, np.concatenate(flat_places).T
     indices = np.argsort(-values, axis=1, kind="stable")[:, :count]
     chosen = np.take_along_axis(flat_places, indices, axis=1)

@@ -208,6 +208,20 @@ def deepfool(
     return adversarial
 
 
+def by_name(name, model, images, labels, *, eps, norm, targeted, loss, steps, restarts, generator):
+    """Return images under "fgsm", "pgd", "deepfool" (which takes no `eps`) or "noise"."""
+    if name == "noise":
+        return random_noise(images, eps=eps, norm=norm, generator=generator)
+    if name == "deepfool":
+        return deepfool(model, images, labels, norm=norm)
+    options = {"eps": eps, "norm": norm, "targeted": targeted, "loss": loss}
+    if name == "fgsm":
+        return fgsm(model, images, labels, **options)
+    return pgd(
+        model, images, labels, steps=steps, restarts=restarts, generator=generator, **options
+    )
+
+
 def random_noise(images, *, eps, norm="linf", generator):
     """Return images changed at random by as much as an attack of the same size may change them.
 
@@ -467,6 +481,70 @@ def robustness(
     return Robustness(
         eps, _joined(predictions), _joined(rounded), _joined(smallest), np.concatenate(flags)
     )
+
+
+def even_sample(labels, count):
+    """Return (rows, weights) of `count` rows, as many of each class as there are up to a share.
+
+    The weights add up to 1 and give each class its share of all labels: a weighted mean estimates
+    what all rows would give, although rare classes are well represented.
+
+    Args:
+        labels: (n,) codes.
+        count: rows wanted; all of them, with equal weights, where there are no more.
+    """
+    rank = np.zeros(len(labels), np.int64)  # of a row among those of its class
+    for code in range(NUM_CLASSES):
+        own = np.flatnonzero(labels == code)
+        rank[own] = np.arange(len(own))
+    rows = np.sort(np.argsort(rank, kind="stable")[:count])
+    everywhere, here = (np.bincount(part, minlength=NUM_CLASSES) for part in (labels, labels[rows]))
+    weights = (everywhere / np.maximum(here, 1))[labels[rows]]
+    return rows, weights / weights.sum()
+
+
+def weighted_shares(hits, labels, weights):
+    """Return (share, standard error, share of each class) of rows that are hits.
+
+    Args:
+        hits: bool (..., n).
+        labels: (n,) codes.
+        weights: (n,) of `even_sample`.
+
+    Returns:
+        float64 (...), (...) and (..., 7); NaN for a class without rows. The error is that of a
+        sample drawn class by class.
+    """
+    own = labels == np.arange(NUM_CLASSES)[:, np.newaxis]  # (7, n)
+    counts = own.sum(1)
+    of_class = np.where(counts > 0, hits @ own.T / np.maximum(counts, 1), np.nan)
+    variances = of_class * (1 - of_class) / np.maximum(counts, 1)
+    return hits @ weights, np.sqrt(np.nansum((own @ weights) ** 2 * variances, -1)), of_class
+
+
+def size_quartiles(smallest, labels, weights):
+    """Return float64 (8, 3): quartiles of the smallest eps, of all and of each class.
+
+    Images that were misread (or read as the target) to begin with, at 0, are left out. A quartile
+    is inf where too few were ever enough, NaN where a class has no images.
+
+    Args:
+        smallest: (n,) of `Robustness`.
+        labels: (n,) codes.
+        weights: (n,) of `even_sample`.
+    """
+    groups = [np.full(len(labels), True), *(labels == code for code in range(NUM_CLASSES))]
+    quartiles = np.full((len(groups), 3), np.nan)
+    for place, members in enumerate(groups):
+        members = members & (smallest > 0)
+        if members.any():
+            quartiles[place] = np.quantile(
+                smallest[members],
+                (0.25, 0.5, 0.75),
+                weights=weights[members],
+                method="inverted_cdf",
+            )
+    return quartiles
 
 
 # ------------------------------------------------------------------------------------------ inside

@@ -110,7 +110,7 @@ def integrated_gradients(
     steps=64,
     rule=eased_midpoint,
     tolerance=0.01,
-    max_steps=2048,
+    max_steps=4096,
 ):
     """Return how much each pixel adds to the logit on the straight way from a baseline.
 

@@ -220,6 +220,37 @@ def calibration_bins(probabilities, labels):
     return bins
 
 
+def clearest(labels, probabilities):
+    """Return (mistakes, hits): positions of the wrong and the right rows, most confident first.
+
+    Args:
+        labels: true codes 0-6, (n,).
+        probabilities: (n, 7), rows with sum 1.
+    """
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    is_right = (probabilities.argmax(axis=1) == labels)[order]
+    return order[~is_right], order[is_right]
+
+
+def clearest_differences(labels, probabilities_a, probabilities_b):
+    """Return (only_a, only_b): positions of the rows that only one model has right.
+
+    First come those where it gives the true class the most probability more than the other does.
+
+    Args:
+        labels: true codes 0-6, (n,).
+        probabilities_a: of model A, (n, 7), rows with sum 1.
+        probabilities_b: the same of model B.
+    """
+    gain = (probabilities_a - probabilities_b)[np.arange(len(labels)), labels]
+    order = np.argsort(-gain, kind="stable")
+    right_a, right_b = (
+        (probabilities.argmax(axis=1) == labels)[order]
+        for probabilities in (probabilities_a, probabilities_b)
+    )
+    return order[right_a & ~right_b], order[right_b & ~right_a][::-1]
+
+
 def report_table(counts):
     """Return the fractions that the report states beside the same here: a list of dictionaries.
 

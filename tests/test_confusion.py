@@ -15,6 +15,7 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 import confusion
 from common import cli, comparison, data, metrics
+from common.faces import draw_faces
 from common.figures import confusion as figures
 from common.labels import CLASS_NAMES
 
@@ -180,7 +181,7 @@ def test_positions_are_the_clearest_cases(compared):
         arrays = dict(stored)
     np.testing.assert_array_equal(arrays["rows"], rows)
     right = first.argmax(axis=1) == labels
-    for name, chosen in (("mistakes", ~right), ("typical", right)):
+    for name, chosen in (("mistakes", ~right), ("hits", right)):
         np.testing.assert_array_equal(np.sort(arrays[name]), np.flatnonzero(chosen))
         assert (np.diff(first.max(axis=1)[arrays[name]]) <= 0).all()
     other_right = second.argmax(axis=1) == labels
@@ -223,13 +224,15 @@ def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch)
             assert labels[number] == probabilities[number].argmax() == code
 
 
-def test_no_face_twice():
-    images = np.zeros((6, 48, 48), np.uint8)
-    images[[1, 4]] = 7
-    images[5] = 9
-    found = confusion._distinct(images, np.array([4, 0, 1, 5, 2, 3]))
-    np.testing.assert_array_equal(found, [4, 0, 5])
-    assert not len(confusion._distinct(images, np.array([], int)))
+def test_no_picture_twice():
+    images = draw_faces(np.arange(6) % 7, rng=np.random.default_rng(0))
+    images[4] = images[1]
+    images[5] = np.roll(images[0], (2, -3), axis=(0, 1)) // 2 + 90  # shifted, paler
+    images[3] = 7  # flat: nothing to divide by
+    order = np.array([4, 0, 1, 5, 3, 2])
+    np.testing.assert_array_equal(confusion._distinct(images, order, 9), [4, 0, 3, 2])
+    np.testing.assert_array_equal(confusion._distinct(images, order, 2), [4, 0])
+    assert len(confusion._distinct(images, order[:0], 5)) == 0
 
 
 def test_several_runs_are_averaged(two_runs, tmp_path, capsys):

@@ -24,6 +24,7 @@ def learning_curves(history, *, title):
             label=f"kept: epoch {best['epoch']}, {best[f'validation_{quantity}']:.3f}",
         )
         axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     figure.suptitle(title)
     return figure

@@ -43,6 +43,11 @@ def contact_sheet(tiles, captions, *, title, columns=None, tile=TILE, signed=Fal
     return figure
 
 
+def numbered(units, values):
+    """Return a caption for each filter: its number and a value of it."""
+    return [f"{unit}: {value:.2f}" for unit, value in zip(units, values, strict=True)]
+
+
 def top_faces(pictures, faces, marks, captions, *, title, blocks=None):
     """Return for each filter its picture and, to its right, the faces that excite it the most.
 

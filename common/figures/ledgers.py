@@ -24,13 +24,7 @@ def pseudo_labels(ledger, stamps=()):
         colours = [style.CLASS_COLOURS[name] for name in CLASS_NAMES]
         bars = axes.bar(CLASS_NAMES, counts, color=colours, alpha=0.35, label="pseudo-labels")
         axes.bar(CLASS_NAMES, right, color=colours, label="of them right")
-        axes.bar_label(
-            bars,
-            [f"{rows[name]['precision']:.0%}\nof {rows[name]['pseudo_labels']:,}" for name in rows][
-                :7
-            ],
-            fontsize=7,
-        )
+        axes.bar_label(bars, [_share_right(rows[name]) for name in CLASS_NAMES], fontsize=7)
         axes.margins(y=0.2)
         axes.set_ylabel("pseudo-labels")
         axes.set_title(
@@ -40,3 +34,9 @@ def pseudo_labels(ledger, stamps=()):
     if stamps:
         figure.suptitle("; ".join(stamps), fontsize=8, color="#D55E00")
     return figure
+
+
+def _share_right(row):
+    if not row["pseudo_labels"]:
+        return "none"
+    return f"{row['precision']:.0%}\nof {row['pseudo_labels']:,}"

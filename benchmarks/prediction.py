@@ -1,0 +1,86 @@
+"""Images a second in prediction with the report's CNN, against Keras' `model.predict`.
+
+    python -m benchmarks.prediction --rows 2048 --rounds 3
+
+The alternative is `model.predict` as it comes: batches of 32, TensorFlow's default settings for
+this processor. The same with oneDNN switched on tells how much of the gain that is, and other
+batch sizes of ours whether the one in use is the best. Every measurement is a process of its own;
+ours includes making its graph, as every call does. All are float32.
+"""
+
+import argparse
+import os
+import statistics
+
+from benchmarks import timing
+
+SETUP = """
+import time
+import numpy as np
+from common import data, models
+images = np.random.default_rng(0).integers(0, 256, ({rows}, 48, 48), dtype=np.uint8)
+model = models.build("cnn")
+
+def measure(predict):
+    by_keras = model.predict(data.to_inputs(images[:64]), verbose=0)
+    difference = np.abs(predict(images[:64]) - by_keras).max()
+    start = time.perf_counter()
+    predict(images)
+    print(len(images) / (time.perf_counter() - start), difference)
+"""
+OURS = """
+models.BATCH = {batch} or models.BATCH
+measure(lambda images: models.predict(model, images))
+"""
+KERAS = """
+measure(lambda images: model.predict(data.to_inputs(images), verbose=0))
+"""
+
+
+def main():
+    """Alternate the contenders and publish the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, default=2048)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 64, 128, 256])
+    args = options.parse_args()
+    defaults = {
+        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
+    }
+    # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
+    untouched = "import tensorflow\n"
+    setup = SETUP.format(rows=args.rows)
+    baseline = "model.predict, default settings"
+    contenders = {
+        "ours": setup + OURS.format(batch=0),
+        baseline: untouched + setup + KERAS,
+        "model.predict, oneDNN on": setup + KERAS,
+        **{
+            f"ours, batches of {batch}": setup + OURS.format(batch=batch)
+            for batch in args.batch_sizes
+        },
+    }
+    measured = {name: [] for name in contenders}
+    for _ in range(args.rounds):
+        for name, code in contenders.items():
+            measured[name].append(timing.in_process(code, environment=defaults))
+    medians = {
+        name: [statistics.median(column) for column in zip(*values, strict=True)]
+        for name, values in measured.items()
+    }
+    timing.publish(
+        "prediction",
+        [
+            {
+                "prediction with the CNN": name,
+                "images a second": rate,
+                "times as fast": rate / medians[baseline][0],
+                "largest difference of a probability": difference,
+            }
+            for name, (rate, difference) in medians.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
