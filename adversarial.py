@@ -284,8 +284,9 @@ def _show_examples(args, network, images, labels):
         {name: array[..., 0] for name, array in attacked.items()},
         readings,
         sizes,
-        title=f"What {args.model} reads after changes of up to {args.size}"
-        + (f", to be {args.aim}" if targeted else ""),
+        title=f"What {args.model} reads after changes of {args.size}"
+        + (f", to be {args.aim}" if targeted else "")
+        + (" (DeepFool: as large as it needs)" if "deepfool" in args.attack else ""),
     )
     style.save(figure, args.out / "examples.png", source=args.source)
     return lines
@@ -371,8 +372,8 @@ def _show_targets(args, network, images, labels):
     style.save(figure, args.out / "targets.png", source=args.source)
     return [
         f"Any emotion into any other within {args.size}: {len(pairs) - len(missed)} of "
-        f"{len(pairs)} pairs reached ({kept} once rounded to 8 bits), median confidence {surest:.2f}; missed: "
-        f"{', '.join(missed) or 'none'}."
+        f"{len(pairs)} pairs reached ({kept} once rounded to 8 bits), the target's median "
+        f"confidence is {surest:.2f}; missed: {', '.join(missed) or 'none'}."
     ]
 
 
@@ -439,22 +440,22 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
         {name: quartile[1:] for name, quartile in quartiles.items()},
         strongest=strongest,
         aim=args.aim,
-        unit="255" + (" (root mean square)" if args.norm == "l2" else ""),
-        title=f"How {args.model} bears changes ({args.norm}), {len(labels)} validation faces",
+        unit="255, " + ("largest pixel" if args.norm == "linf" else "root mean square"),
+        title=f"How {args.model} bears changes, {len(labels)} validation faces",
     )
     style.save(figure, args.out / "robustness.png", source=args.source)
 
     lines = [
         f"{args.aim.capitalize()} on {len(labels)} validation faces, each emotion weighted by its "
-        f"share: {curves[strongest, 'no'][0][0]:.2f} with changes of {args.curve[0]:g}/255."
+        "share:"
     ]
-    for place, size in list(enumerate(args.curve))[1:]:
+    for place, size in enumerate(args.curve):
         under = (
             f"{figures.NAMES[name]} {curves[name, 'no'][0][place]:.2f} "
             f"({curves[name, 'yes'][0][place]:.2f} in 8 bits)"
             for name in found.predictions
         )
-        lines.append(f"With {size:g}/255: {', '.join(under)}.")
+        lines.append(f"  {size:g}/255: {', '.join(under)}.")
     lines.append(
         "Median smallest change that succeeds, where it is needed: "
         + ", ".join(

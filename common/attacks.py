@@ -515,7 +515,7 @@ def weighted_shares(hits, labels, weights):
         float64 (...), (...) and (..., 7); NaN for a class without rows. The error is that of a
         sample drawn class by class.
     """
-    own = labels == np.arange(NUM_CLASSES)[:, np.newaxis]  # (7, n)
+    own = (labels == np.arange(NUM_CLASSES)[:, np.newaxis]).astype(np.float64)  # (7, n)
     counts = own.sum(1)
     of_class = np.where(counts > 0, hits @ own.T / np.maximum(counts, 1), np.nan)
     variances = of_class * (1 - of_class) / np.maximum(counts, 1)

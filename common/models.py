@@ -188,7 +188,8 @@ def load(run):
         run: a run folder, or a folder in `pretrained/`.
 
     Raises:
-        ValueError: the folder holds no run, or the weights are not those of its architecture.
+        ValueError: the folder holds no run, or the weights are not those that it was measured
+            with (`metrics.json` has their SHA-256) or not those of its architecture.
     """
     run = Path(run)
     if not run.is_dir():
@@ -199,7 +200,16 @@ def load(run):
     config = runs.read_json(run / "config.json")
     if not isinstance(config, dict) or "architecture" not in config:
         raise ValueError(f"{run / 'config.json'}: expected the architecture of a model, found none")
-    return load_weights(config["architecture"], run / "model.keras"), config
+    model = load_weights(config["architecture"], run / "model.keras")
+    if (run / "metrics.json").exists():
+        recorded = runs.read_json(run / "metrics.json").get("model_sha256")
+        found = runs.sha256(run / "model.keras")
+        if recorded not in (None, found):
+            raise ValueError(
+                f"{run / 'model.keras'}: expected the weights with SHA-256 {recorded[:16]} that "
+                f"metrics.json was measured with, found {found[:16]}: get the folder again"
+            )
+    return model, config
 
 
 def load_weights(architecture, path):

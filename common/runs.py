@@ -212,7 +212,8 @@ def begin(args, **facts):
                 "(--overwrite) or choose another folder (--out)"
             )
         path.unlink()
-        shutil.rmtree(folder / "state", ignore_errors=True)
+        for part in (folder / "state", folder / "teacher", *folder.glob("round-*")):
+            shutil.rmtree(part, ignore_errors=True)
         for name in RESULTS:
             (folder / name).unlink(missing_ok=True)
     flags = {key: _as_flag(value) for key, value in vars(args).items() if key not in NOT_RECALLED}

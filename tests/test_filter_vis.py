@@ -1,5 +1,4 @@
 import keras
-import matplotlib.colors
 import numpy as np
 import pytest
 from keras import layers
@@ -180,7 +179,7 @@ class TestFigures:
         )
         reference, zeros = figure.axes[0].images
         assert reference.get_cmap().name == "gray"
-        assert matplotlib.colors.to_hex(zeros.to_rgba(zeros.get_array())[0, 0]) == "#f7f7f7"
+        assert zeros.to_rgba(zeros.get_array()).min() > 0.96
 
     def test_rings_lie_on_their_faces(self):
         marks = np.full((3, 2, 2), 0.5)

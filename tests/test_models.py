@@ -125,6 +125,17 @@ def test_weights_come_back_from_a_run(tmp_path):
     np.testing.assert_array_equal(plain(images()), loaded(images()))
 
 
+def test_weights_other_than_the_measured_ones_are_refused(tmp_path):
+    models.save(tmp_path / "model.keras", models.build("dnn"), "dnn")
+    runs.write_json(tmp_path / "config.json", {"architecture": "dnn"})
+    digest = runs.sha256(tmp_path / "model.keras")
+    runs.write_json(tmp_path / "metrics.json", {"model_sha256": digest})
+    models.load(tmp_path)
+    models.save(tmp_path / "model.keras", models.build("dnn"), "dnn")
+    with pytest.raises(ValueError, match="expected the weights with SHA-256"):
+        models.load(tmp_path)
+
+
 def test_logits_come_before_the_probabilities():
     model = models.build("dnn")
     logits = np.asarray(models.logits_model(model)(images()))

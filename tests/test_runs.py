@@ -92,6 +92,7 @@ def test_a_run_is_not_written_over_unless_asked(tmp_path):
     with pytest.raises(ValueError, match="holds a run already"):
         runs.begin(parse(tmp_path), architecture="cnn")
     assert (tmp_path / "model.keras").exists()
+    runs.write_json(tmp_path / "teacher" / "config.json", {})
     runs.begin(parse(tmp_path, "--overwrite"), architecture="cnn")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"]
 

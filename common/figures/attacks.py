@@ -92,7 +92,7 @@ def robustness(sizes, curves, rounded, smallest, *, strongest, aim, unit, title)
         unit: what a size is a fraction of.
         title: above the figure.
     """
-    figure = style.new_figure(13, 4.2)
+    figure = style.new_figure(14, 4.2)
     overall, emotions, least = figure.subplots(1, 3, width_ratios=(1.1, 1.1, 1))
     for name, (shares, error, _) in curves.items():
         colour = COLOURS[name]
@@ -125,10 +125,14 @@ def robustness(sizes, curves, rounded, smallest, *, strongest, aim, unit, title)
         least.plot(middle, places + shift, "o", color=COLOURS[name], label=NAMES[name])
     least.set_yticks(places, CLASS_NAMES)
     least.invert_yaxis()
-    least.set_xlim(left=0)
-    least.set_xlabel(f"smallest size that succeeds / {unit}")
-    least.set_title("median and quartiles")
-    least.legend(fontsize=8)
+    least.set_xscale("log")
+    least.xaxis.set_major_formatter("{x:g}")
+    least.grid(axis="x", alpha=0.25)
+    least.set_xlabel(
+        f"smallest size that succeeds / {unit}\n(no dot: above {sizes[-1]:g}, or none)"
+    )
+    least.set_title("median and quartiles, faces read right before")
+    least.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title)
     return figure
 

@@ -7,7 +7,7 @@ from common.labels import CLASS_NAMES
 
 TITLES = {
     "gradient": "gradient",
-    "gradient_times_input": "gradient × input",
+    "gradient_times_input": "gradient x input",
     "smooth_gradient": "SmoothGrad",
     "integrated_gradients": "integrated gradients",
     "guided_backpropagation": "guided backpropagation",
@@ -55,6 +55,11 @@ def explained_faces(faces, captions, maps, masked, *, notes=None, title):
                 axes.set_title(notes[method][column], fontsize=6.5)
     bar = figure.colorbar(drawn, ax=grid[1:].ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
     bar.set_label("importance, as a share of the map's highest")
+    if notes:
+        title += (
+            "\nabove a heat-map: its areas under deletion (lower is better) and insertion (higher "
+            "is better),\nin brackets those of masking at random"
+        )
     figure.suptitle(title)
     return figure
 
@@ -105,7 +110,7 @@ def faithfulness(curves, layers, correlations, *, title):
     panels[2].set(
         title="the same map after layers are randomised:\nshould fall to 0",
         xlabel="randomised down to this layer",
-        ylabel="rank correlation with the trained model's map",
+        ylabel="rank correlation with the trained map",
     )
     panels[2].legend(fontsize=7)
     figure.suptitle(title)
@@ -122,7 +127,7 @@ def mean_maps(mean_faces, maps, counts, regions, *, title):
         regions: dictionary of name -> (first row, row after the last).
         title: above the figure.
     """
-    figure = style.new_figure(12.5, 6)
+    figure = style.new_figure(12.5, 5.6)
     grid = figure.subplots(3, len(maps), squeeze=False)
     captions = [f"{name}\n{count} faces" for name, count in zip(CLASS_NAMES, counts, strict=True)]
     _row(grid[0], "mean face", mean_faces, captions)

@@ -55,7 +55,8 @@ def annotated(photo, frames, faces, probabilities, *, title):
         style.show_face(cells[row, column], faces[index], f"face {index + 1}")
         _bars(cells[row, column + 1], probabilities[index])
     hidden = len(frames) - count
-    figure.suptitle(f"{title} ({hidden} more faces not shown)" if hidden else title)
+    title += f" ({hidden} more faces not shown)" if hidden else ""
+    figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
     return figure
 
 

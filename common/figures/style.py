@@ -1,5 +1,7 @@
 """The look that all figures share, and how they are saved."""
 
+import textwrap
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -10,6 +12,7 @@ from common import runs  # noqa: E402
 from common.labels import CLASS_NAMES  # noqa: E402
 
 DPI = 150
+CHARACTERS_AN_INCH = 20  # of that line
 SOURCE_SIZE = 6  # points; the line below a figure that says what made it
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; one for each class.
@@ -57,6 +60,7 @@ def save(figure, path, *, source):
         path: ends in `.png`.
         source: one line, for example "outputs/train_cnn: python confusion.py".
     """
-    figure.supxlabel(source, fontsize=SOURCE_SIZE, color="#888888", x=0.995, ha="right")
+    lines = textwrap.wrap(source, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
+    figure.supxlabel("\n".join(lines), fontsize=SOURCE_SIZE, color="#888888", x=0.995, ha="right")
     with runs.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Description": source})

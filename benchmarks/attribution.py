@@ -1,0 +1,115 @@
+"""SmoothGrad maps a second on the report's CNN, against PAIR's `saliency` and tf-keras-vis.
+
+    python -m benchmarks.attribution --images 1 5 --samples 50 --rounds 3
+
+All compute the same thing with the same number of noisy copies, one after the other in one
+process. PAIR and tf-keras-vis run as their documentation shows, PAIR with a batch of one. The
+multiply limit is what the convolutions and dense layers would take if this machine did nothing but
+float32 matrix products at the rate measured beside them.
+"""
+
+import argparse
+import importlib
+import math
+import sys
+import warnings
+from pathlib import Path
+
+from benchmarks import timing
+
+SPREAD = 0.15
+MATRIX = 2048  # rows of the square matrices whose product measures the limit
+
+
+def main():
+    """Alternate the contenders and publish the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--images", type=int, nargs="+", default=[1, 5])
+    options.add_argument("--samples", type=int, default=50)
+    options.add_argument("--rounds", type=int, default=3)
+    args = options.parse_args()
+    pair = import_pair()
+    # tf-keras-vis calls the model with a list of one image batch, at which Keras wonders.
+    warnings.filterwarnings("ignore", message="The structure of `inputs`")
+    import numpy as np
+    import tensorflow as tf
+    from tf_keras_vis.saliency import Saliency
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    from common import attribution, models
+
+    model = models.logits_model(models.build("cnn"))
+    product = tf.function(tf.linalg.matmul)
+    matrix = tf.random.normal((MATRIX, MATRIX), seed=0)
+    theirs = Saliency(model)
+
+    def call_model(images, call_model_args=None, expected_keys=None):
+        images = tf.convert_to_tensor(images, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            score = model(images, training=False)[:, call_model_args]
+        return {pair.base.INPUT_OUTPUT_GRADIENTS: tape.gradient(score, images).numpy()}
+
+    table = []
+    for count in args.images:
+        images = np.random.default_rng(0).random((count, 48, 48, 1)).astype(np.float32)
+        targets = np.arange(count) % 7
+        seconds = timing.alternate(
+            {
+                "ours": lambda images=images, targets=targets: attribution.smooth_gradient(
+                    model, images, targets, samples=args.samples, spread=SPREAD
+                ),
+                "tf-keras-vis": lambda images=images, targets=targets: theirs(
+                    CategoricalScore(targets.tolist()),
+                    images,
+                    smooth_samples=args.samples,
+                    smooth_noise=SPREAD,
+                ),
+                "PAIR saliency": lambda images=images, targets=targets: [
+                    pair.GradientSaliency().GetSmoothedMask(
+                        image, call_model, target, stdev_spread=SPREAD, nsamples=args.samples
+                    )
+                    for image, target in zip(images, targets, strict=True)
+                ],
+                "multiply limit": lambda: product(matrix, matrix).numpy(),
+            },
+            rounds=args.rounds,
+        )
+        rate = 2 * MATRIX**3 / seconds.pop("multiply limit")
+        limit = count * args.samples * multiplications(model) / rate
+        table += [
+            {
+                "SmoothGrad": name,
+                "images": count,
+                "maps a second": count / value,
+                "ours is times as fast": value / seconds["ours"],
+                "share of the multiply limit": limit / value,
+            }
+            for name, value in seconds.items()
+        ]
+    timing.publish("attribution", table)
+
+
+def multiplications(model):
+    """Return the operations of one gradient: two a weight and place forward, two back."""
+    total = 0
+    for layer in model.layers:
+        if getattr(layer, "kernel", None) is not None:
+            places = math.prod(layer.output.shape[1:-1])
+            total += 4 * places * math.prod(layer.kernel.shape)
+    return total
+
+
+def import_pair():
+    """Return PAIR's package `saliency`, whose name our script saliency.py has as well."""
+    project = Path(__file__).parents[1]
+    paths = sys.path[:]
+    sys.path[:] = [path for path in paths if Path(path or ".").resolve() != project]
+    try:
+        return importlib.import_module("saliency.core")
+    finally:
+        sys.path[:] = paths
+
+
+if __name__ == "__main__":
+    main()

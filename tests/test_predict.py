@@ -1,0 +1,227 @@
+"""predict.py, as a person runs it."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import predict
+from common import data, kaggle, metrics, models, runs
+from common.labels import CLASS_NAMES
+
+
+@pytest.fixture(scope="module")
+def run_folders(small_data, tmp_path_factory):
+    """Three run folders of untrained DNNs: two with the same split, one with another."""
+    import keras
+
+    faces = data.load(small_data)
+    folders = []
+    for number, split_seed in enumerate((0, 0, 1)):
+        folder = tmp_path_factory.mktemp("runs") / f"dnn_{number}"
+        keras.utils.set_random_seed(number)
+        models.save(folder / "model.keras", models.build("dnn"), "dnn")
+        runs.write_json(
+            folder / "config.json", {"architecture": "dnn", "flags": {"data": str(small_data)}}
+        )
+        split = data.split(faces, seed=split_seed, validation=data.default_validation_size(210))
+        data.save_split(folder / "split.npz", split)
+        folders.append(folder)
+    return folders
+
+
+def mean_prediction(folders, images, views=1):
+    each = [models.predict(models.load(run)[0], images, views=views) for run in folders]
+    return np.mean(each, axis=0)
+
+
+def call(capsys, *arguments):
+    """Run the script in this process and return what it printed to stdout and stderr."""
+    predict.main([str(argument) for argument in arguments])
+    return capsys.readouterr()
+
+
+def accuracy_text(labels, predictions):
+    right, count = int((labels == predictions).sum()), len(labels)
+    low, high = metrics.wilson_interval(right, count)
+    return f"accuracy {right / count:.4f} [{low:.4f}, {high:.4f}] (95 %), {right} of {count}"
+
+
+@pytest.mark.parametrize("form", ["homework", "contest2013"])
+def test_test_rows_become_a_submission_that_kaggle_takes(
+    run_folders, small_data, tmp_path, capsys, form
+):
+    pair = run_folders[:2]
+    out = call(
+        capsys, "--model", *pair, "--data", small_data, "--out", tmp_path, "--tta", "2",
+        "--form", form,
+    ).out  # fmt: skip
+    faces = data.load(small_data)
+    expected = mean_prediction(pair, faces.test_images, views=2)
+    ids, probabilities = kaggle.read_probabilities(tmp_path / "probabilities.csv")
+    np.testing.assert_array_equal(ids, faces.test_ids)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    submission = tmp_path / "submission.csv"
+    assert kaggle.check_submission(submission, ids) == 20
+    labels = expected.argmax(axis=1)
+    rows = [f"{label}" for label in labels]
+    if form == "homework":
+        rows = [
+            "id,label",
+            *(f"{number},{label}" for number, label in zip(ids, labels, strict=True)),
+        ]
+    assert submission.read_text().splitlines() == rows
+    assert kaggle.submit_command(submission, form=form) in out.splitlines()[-1]
+    assert "accuracy" not in out
+
+
+def test_known_test_labels_are_scored_by_public_and_private(run_folders, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    usages = ["Training"] * 14 + ["PrivateTest"] * 9 + ["PublicTest"] * 8
+    labels = np.arange(len(usages)) % 7
+    images = generator.integers(0, 256, (len(usages), 48, 48), dtype=np.uint8)
+    lines = (
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}\n"
+        for label, image, usage in zip(labels, images, usages, strict=True)
+    )
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n" + "".join(lines))
+    out = call(
+        capsys, "--model", run_folders[0], "--data", tmp_path / "fer2013.csv",
+        "--out", tmp_path / "out",
+    ).out  # fmt: skip
+    predictions = mean_prediction(run_folders[:1], images).argmax(axis=1)
+    for name, rows in (("private", slice(14, 23)), ("public", slice(23, None))):
+        assert f"{name} test rows: {accuracy_text(labels[rows], predictions[rows])}" in out
+
+
+def test_validation_rows_are_scored_for_each_model_and_for_the_average(
+    run_folders, small_data, tmp_path, capsys
+):
+    pair = run_folders[:2]
+    out = call(capsys, "--model", *pair, "--rows", "validation", "--out", tmp_path).out
+    faces, split = data.load_of_run(pair[0])
+    labels = faces.train_labels[split.validation_rows]
+    images = faces.train_images[split.validation_rows]
+    for folders, name in (
+        (pair[:1], pair[0]),
+        (pair[1:], pair[1]),
+        (pair, "average of 2 models"),
+    ):
+        predictions = mean_prediction(folders, images).argmax(axis=1)
+        assert f"{name}: {accuracy_text(labels, predictions)}\n" in out
+    with np.load(tmp_path / "predictions.npz") as written:
+        np.testing.assert_array_equal(written["rows"], split.validation_rows)
+        np.testing.assert_array_equal(written["labels"], labels)
+        np.testing.assert_allclose(
+            written["probabilities"], mean_prediction(pair, images), atol=1e-6
+        )
+
+
+def test_models_with_other_validation_rows_are_not_scored_together(run_folders, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"dnn_2: expected the validation rows of .*dnn_0"):
+        predict.main(
+            ["--model", str(run_folders[0]), str(run_folders[2]), "--rows", "validation"]
+            + ["--out", str(out)]
+        )
+    assert not out.exists()
+
+
+def test_a_broken_model_leaves_old_results_as_they_were(run_folders, small_data, tmp_path):
+    broken = tmp_path / "broken"
+    runs.write_json(broken / "config.json", {"architecture": "dnn"})
+    (broken / "model.keras").write_bytes(b"PK\x03\x04 and so on")
+    (tmp_path / "submission.csv").write_text("id,label\n0,1\n")
+    with pytest.raises(ValueError, match=r"model\.keras: expected a \.keras file"):
+        predict.main(
+            ["--model", str(run_folders[0]), str(broken), "--data", str(small_data)]
+            + ["--out", str(tmp_path)]
+        )
+    assert (tmp_path / "submission.csv").read_text() == "id,label\n0,1\n"
+    assert not (tmp_path / "probabilities.csv").exists()
+
+
+def test_data_without_test_rows_is_refused(run_folders, small_data, tmp_path):
+    with pytest.raises(ValueError, match=r"train\.csv: expected test rows"):
+        predict.main(
+            ["--model", str(run_folders[0]), "--data", str(small_data / "train.csv")]
+            + ["--out", str(tmp_path / "out")]
+        )
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """A folder with a face, a wall, and a file that is no image."""
+    skimage_data = pytest.importorskip("skimage.data")
+    folder = tmp_path_factory.mktemp("album")
+    Image.fromarray(skimage_data.astronaut()).save(folder / "face.jpg", quality=95)
+    Image.fromarray(skimage_data.brick()).save(folder / "wall.png")
+    (folder / "odd.png").write_text("no image")
+    return folder
+
+
+def test_photographs_are_labelled_face_by_face(run_folders, album, tmp_path, capsys):
+    pytest.importorskip("cv2")
+    said = call(capsys, "--model", *run_folders, "--photos", album, "--out", tmp_path)
+    assert len(said.err.splitlines()) == 2
+    assert "wall.png: no face found" in said.err
+    assert "odd.png: expected a photograph" in said.err
+    (row,) = csv.DictReader((tmp_path / "photos.csv").open())
+    assert row["file"] == str(album / "face.jpg")
+    assert row["face"] == "1"
+    left, top, width, height = (int(row[key]) for key in ("left", "top", "width", "height"))
+    assert left < 225 < left + width  # the nose
+    assert top < 114 < top + height
+    probabilities = [float(row[name]) for name in CLASS_NAMES]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert row["label"] == CLASS_NAMES[int(np.argmax(probabilities))]
+    with Image.open(tmp_path / "photos" / "001_face.png") as picture:
+        assert min(picture.size) > 500
+    assert f"face 1: {row['label']} {max(probabilities):.2f}" in said.out
+    assert "photos.csv, photos/001_face.png" in said.out
+
+
+def test_whole_images_need_no_opencv(run_folders, album, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    arguments = ["--model", run_folders[0], "--photos", album, "--out", tmp_path]
+    call(capsys, *arguments, "--whole-image")
+    with (tmp_path / "photos.csv").open() as file:
+        assert [row["width"] for row in csv.DictReader(file)] == ["512", "512"]
+    with pytest.raises(ValueError, match="opencv-python-headless"):
+        call(capsys, *arguments)
+
+
+def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
+    pytest.importorskip("cv2")
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [sys.executable, runs.PROJECT / "predict.py", "--photos", album / "wall.png"]
+        + ["--out", out],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"{album / 'wall.png'}: no face found (it must be upright and seen from the front)",
+        "predict.py: expected a face in at least one of 1 files, found none",
+    ]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--photos", "a.jpg", "--data", "sample"], "not allowed with argument --data"),
+        (["--photos", "a.jpg", "--rows", "validation"], "not allowed with argument"),
+        (["--whole-image"], "expected --photos with it"),
+        (["--tta", "3"], "invalid choice: 3"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(arguments)
+    assert message in capsys.readouterr().err
