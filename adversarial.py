@@ -155,10 +155,10 @@ def main(argv=None):
         )
     already = [number for number in args.images if labels[number] == args.targeted]
     if already and "examples" in args.figures:
-        others = " ".join(map(str, np.flatnonzero(labels != args.targeted)[:5]))
+        fitting = " ".join(map(str, np.flatnonzero(labels != args.targeted)[:5]))
         raise ValueError(
             f"--targeted: expected images of another emotion, found image {already[0]}, which is "
-            f"{CLASS_NAMES[args.targeted]} already: choose others, such as --images {others}"
+            f"{CLASS_NAMES[args.targeted]} already: choose others, such as --images {fitting}"
         )
     others = {}
     for run in args.transfer:
@@ -173,7 +173,6 @@ def main(argv=None):
         "loss": args.loss,
         "steps": args.steps,
         "restarts": args.restarts,
-        "generator": np.random.default_rng(args.seed),
     }
 
     lines, written = [], ["observations.txt"]
@@ -215,6 +214,7 @@ def _show_examples(args, network, images, labels):
     aims = np.full_like(labels, args.targeted) if targeted else labels
     flags = attacks.vanished(attacks.steepest(network, images, aims, loss=args.loss))
     probabilities = softmax(attacks.predict_logits(network, images), axis=1)
+    generator = np.random.default_rng(args.seed)
     attacked, readings, rounded, sizes, table, lines = {}, {}, {}, {}, [], []
     for name in args.attack:
         attacked[name] = attacks.by_name(
@@ -224,6 +224,7 @@ def _show_examples(args, network, images, labels):
             aims,
             eps=args.eps * args.unit,
             targeted=targeted,
+            generator=generator,
             **args.options,
         )
         saved = attacks.round_to_8_bits(attacked[name])
@@ -311,6 +312,7 @@ def _show_targets(args, network, images, labels):
     ]
     attacked = np.repeat(images[numbers][:, np.newaxis], NUM_CLASSES, axis=1)
     everything = np.arange(NUM_CLASSES)
+    generator = np.random.default_rng(args.seed)
     for row, number in enumerate(
         tqdm(numbers, desc="targets", unit=" faces", delay=2, disable=None)
     ):
@@ -321,6 +323,7 @@ def _show_targets(args, network, images, labels):
             wanted,
             eps=args.eps * args.unit,
             targeted=True,
+            generator=generator,
             **args.options,
         )
     flat = attacked.reshape(-1, *images.shape[1:])
@@ -397,6 +400,7 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
             attacks=args.attack,
             targeted=targeted,
             progress=bar.update,
+            generator=np.random.default_rng(args.seed),
             **args.options,
         )
     curves, table = {}, []
@@ -492,6 +496,7 @@ def _ask_others(args, readers, images, labels, weights, numbers):
     kinds = ["clean", "noise", *(name for name in args.attack if name != "deepfool")]
     predictions = {kind: np.empty((len(readers), len(images)), np.int64) for kind in kinds}
     source = next(iter(readers.values()))
+    generator = np.random.default_rng(args.seed)
     for start in tqdm(
         range(0, len(images), CHUNK), desc="transfer", unit=" chunks", delay=2, disable=None
     ):
@@ -506,6 +511,7 @@ def _ask_others(args, readers, images, labels, weights, numbers):
                     aims[part],
                     eps=args.eps * args.unit,
                     targeted=targeted,
+                    generator=generator,
                     **args.options,
                 )
             for place, reader in enumerate(readers.values()):

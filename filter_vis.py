@@ -10,8 +10,8 @@ for each emotion, from its logits.
 
 Reads a run folder, and for 'outputs' and 'top' the data it was trained on.
 Writes figures and, beside each, its arrays (.npz) to outputs/filter_vis.
-Expect textures of ever larger scale from layer to layer; the default takes under a minute on two
-CPU cores, all parts about three.
+Expect stripes in the first layers, parts of faces in the last, and under a minute on two CPU cores
+for the default, three for all parts.
 """
 
 from common import cli
@@ -21,6 +21,7 @@ PARTS = ("ascent", "outputs", "top", "classes")
 ASCENT_LAYERS, OUTPUT_LAYERS = ["conv2d_1", "conv2d_2"], ["conv2d_2", "conv2d_3"]  # the report's
 REPORT_IMAGE = [666]
 FRAMES = 50  # of an animation
+IDLE = 0.005  # a filter whose activation stays below this reads 0.00 under its image
 
 
 def build_parser():
@@ -183,7 +184,7 @@ def _show_outputs(args, model, images, labels, keep):
                 maps,
                 filters.numbered(units, np.abs(maps).max(axis=(1, 2))),
                 title=f"What {layer} puts out for validation image {number} ({label})\n"
-                "filter: largest size; red above 0, blue below, each tile on its own scale",
+                "filter: its largest absolute output; red above 0, blue below, each tile on its own scale",
                 signed=True,
                 reference=(images[number], f"image {number}"),
             )
@@ -238,13 +239,14 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
                 keep(name, figure, units=units, images=tiles, losses=losses)
             animate(f"ascent_{layer}{suffix}", grown)
             rise = last - first
-            frequency = np.median(ascent.dominant_frequency(pictures))
-            waves.append(f"{layer} {frequency:.0f}")
+            idle = ", ".join(map(str, units[last < IDLE]))
+            waves.append(f"{layer} {np.median(ascent.dominant_frequency(pictures)):.0f}")
             print(
                 f"{layer}: by step {args.snapshot[-1]} the mean activation of the median filter "
                 f"rose from {np.median(first):.2f} to {np.median(last):.2f}; filter "
                 f"{units[rise.argmax()]} gained most ({rise.max():.2f}), filter "
-                f"{units[rise.argmin()]} least ({rise.min():.2f})."
+                f"{units[rise.argmin()]} least ({rise.min():.2f}). Filters that nothing excites: "
+                f"{idle or 'none'}."
             )
 
         if "top" in parts:
@@ -281,7 +283,7 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
                 f"{', '.join(named) or 'none'}."
             )
     if waves:
-        print(f"Most power in waves across the image (median filter): {', '.join(waves)}.")
+        print(f"Waves across an image that carry most power, median filter: {', '.join(waves)}.")
 
 
 def _show_classes(args, model, keep, animate):

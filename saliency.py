@@ -29,6 +29,8 @@ METHODS = (
     "occlusion",
 )
 PAGE = 8  # faces a page
+# A rank correlation needs no 1 % completeness, which networks with random layers give up slowly.
+QUICK = {"integrated_gradients": {"steps": 48, "tolerance": float("inf")}}
 DISPLAY_PERCENTILE = (
     99.5  # of a map is drawn in the brightest colour: one pixel must not darken all
 )
@@ -174,11 +176,13 @@ def main(argv=None):
     if args.mean_map != "none":
         lines += _average_maps(args, logits, images, labels)
         written += ["mean_map.png", "mean_map.npz", "regions.csv"]
-    for name in names:
-        share = attribution.zero_share(maps[name])
-        lines.append(
-            f"{share:.0%} of the {len(inputs)} maps by {figures.TITLES[name]} are zero everywhere."
+    lines.append(
+        "Blank maps, zero everywhere: "
+        + ", ".join(
+            f"{figures.TITLES[name]} {attribution.zero_share(maps[name]):.0%}" for name in names
         )
+        + f" of the {len(inputs)} images."
+    )
 
     shown = {
         name: attribution.normalised(importances[name], percentile=DISPLAY_PERCENTILE)
@@ -192,7 +196,7 @@ def main(argv=None):
             {name: shown[name][page] for name in names},
             {name: masked[name][page] for name in names},
             notes=notes and {name: notes[name][page] for name in names},
-            title=f"What {args.model} decides by",
+            title=f"What drives the decisions of {args.model}",
         )
         file = f"saliency_{start // PAGE + 1}.png" if start else "saliency.png"
         style.save(figure, args.out / file, source=args.source)
@@ -247,8 +251,8 @@ def _check_maps(args, logits, inputs, importances, targets):
         if name == "random":
             continue
         notes[name] = [
-            f"deletion {less:.2f} ({less_by_chance:.2f})\ninsertion {more:.2f} ({more_by_chance:.2f})"
-            for less, more, less_by_chance, more_by_chance in zip(
+            f"deletion {less:.2f} ({chance_less:.2f})\ninsertion {more:.2f} ({chance_more:.2f})"
+            for less, more, chance_less, chance_more in zip(
                 deletion, insertion, *chance, strict=True
             )
         ]
@@ -331,11 +335,8 @@ def _average_maps(args, logits, images, labels):
         ]
         ranked = sorted(shares.items(), key=lambda item: -item[1][0] / item[1][1])
         lines.append(
-            f"{CLASS_NAMES[code]} ({len(rows)} faces): "
-            + ", ".join(
-                f"{region} {share:.0%} of the importance on {area:.0%} of the area"
-                for region, (share, area) in ranked
-            )
+            f"{CLASS_NAMES[code]} ({len(rows)} faces), share of the importance (of the area): "
+            + ", ".join(f"{region} {share:.0%} ({area:.0%})" for region, (share, area) in ranked)
             + "."
         )
     overall = attribution.region_shares(np.mean(means, axis=0))

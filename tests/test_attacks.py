@@ -530,3 +530,43 @@ def test_no_images_give_no_images(network):
     assert attacks.fgsm(network, none, labels, eps=0.1).shape == none.shape
     assert attacks.pgd(network, none, labels, eps=0.1, generator=generator()).shape == none.shape
     assert attacks.deepfool(network, none, labels).shape == none.shape
+
+
+# ------------------------------------------------------------------------------------ sampling
+
+
+def test_even_sample_is_even_and_its_weights_restore_the_shares():
+    labels = np.repeat(np.arange(7), [40, 2, 30, 60, 50, 20, 38])
+    labels = generator().permutation(labels)
+    rows, weights = attacks.even_sample(labels, 37)
+    counts = np.bincount(labels[rows], minlength=7)
+    assert counts[1] == 2
+    assert set(np.delete(counts, 1)) <= {5, 6}
+    assert len(rows) == len(set(rows)) == 37
+    shares = np.bincount(labels[rows], weights)
+    np.testing.assert_allclose(shares, np.bincount(labels) / len(labels))
+    everything, equal = attacks.even_sample(labels, 10_000)
+    assert (everything == np.arange(len(labels))).all()
+    np.testing.assert_allclose(equal, 1 / len(labels))
+
+
+def test_weighted_shares_by_hand():
+    labels = np.array([0, 0, 0, 0, 3, 3])
+    weights = np.array([0.1, 0.1, 0.1, 0.1, 0.3, 0.3])
+    hits = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
+    share, error, of_class = attacks.weighted_shares(hits, labels, weights)
+    np.testing.assert_allclose(share, [0.6, 1])
+    expected = np.sqrt(0.4**2 * (0.75 * 0.25) / 4 + 0.6**2 * 0.25 / 2)
+    np.testing.assert_allclose(error, [expected, 0])
+    np.testing.assert_allclose(of_class[:, [0, 3]], [[0.75, 0.5], [1, 1]])
+    assert np.isnan(of_class[:, [1, 2, 4, 5, 6]]).all()
+
+
+def test_size_quartiles_leave_out_what_was_misread():
+    smallest = np.array([0, 1, 2, 3, 4, np.inf, np.inf])
+    labels = np.array([0, 0, 0, 0, 0, 5, 2])
+    quartiles = attacks.size_quartiles(smallest, labels, np.full(7, 1 / 7))
+    np.testing.assert_allclose(quartiles[1], [1, 2, 3])
+    np.testing.assert_allclose(quartiles[0], [2, 3, np.inf])
+    assert np.isinf(quartiles[1 + 5]).all()
+    assert np.isnan(quartiles[1 + 1]).all()

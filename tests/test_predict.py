@@ -38,9 +38,14 @@ def mean_prediction(folders, images, views=1):
     return np.mean(each, axis=0)
 
 
+def start(*arguments):
+    """Run the script in this process."""
+    predict.main([str(argument) for argument in arguments])
+
+
 def call(capsys, *arguments):
     """Run the script in this process and return what it printed to stdout and stderr."""
-    predict.main([str(argument) for argument in arguments])
+    start(*arguments)
     return capsys.readouterr()
 
 
@@ -105,28 +110,20 @@ def test_validation_rows_are_scored_for_each_model_and_for_the_average(
     faces, split = data.load_of_run(pair[0])
     labels = faces.train_labels[split.validation_rows]
     images = faces.train_images[split.validation_rows]
-    for folders, name in (
-        (pair[:1], pair[0]),
-        (pair[1:], pair[1]),
-        (pair, "average of 2 models"),
-    ):
-        predictions = mean_prediction(folders, images).argmax(axis=1)
-        assert f"{name}: {accuracy_text(labels, predictions)}\n" in out
+    each = [mean_prediction([run], images) for run in pair]
+    expected = np.mean(each, axis=0)
+    for name, probabilities in zip((*pair, "average of 2 models"), (*each, expected), strict=True):
+        assert f"{name}: {accuracy_text(labels, probabilities.argmax(axis=1))}\n" in out
     with np.load(tmp_path / "predictions.npz") as written:
         np.testing.assert_array_equal(written["rows"], split.validation_rows)
         np.testing.assert_array_equal(written["labels"], labels)
-        np.testing.assert_allclose(
-            written["probabilities"], mean_prediction(pair, images), atol=1e-6
-        )
+        np.testing.assert_allclose(written["probabilities"], expected, atol=1e-6)
 
 
 def test_models_with_other_validation_rows_are_not_scored_together(run_folders, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=r"dnn_2: expected the validation rows of .*dnn_0"):
-        predict.main(
-            ["--model", str(run_folders[0]), str(run_folders[2]), "--rows", "validation"]
-            + ["--out", str(out)]
-        )
+        start("--model", run_folders[0], run_folders[2], "--rows", "validation", "--out", out)
     assert not out.exists()
 
 
@@ -136,20 +133,14 @@ def test_a_broken_model_leaves_old_results_as_they_were(run_folders, small_data,
     (broken / "model.keras").write_bytes(b"PK\x03\x04 and so on")
     (tmp_path / "submission.csv").write_text("id,label\n0,1\n")
     with pytest.raises(ValueError, match=r"model\.keras: expected a \.keras file"):
-        predict.main(
-            ["--model", str(run_folders[0]), str(broken), "--data", str(small_data)]
-            + ["--out", str(tmp_path)]
-        )
+        start("--model", run_folders[0], broken, "--data", small_data, "--out", tmp_path)
     assert (tmp_path / "submission.csv").read_text() == "id,label\n0,1\n"
     assert not (tmp_path / "probabilities.csv").exists()
 
 
 def test_data_without_test_rows_is_refused(run_folders, small_data, tmp_path):
     with pytest.raises(ValueError, match=r"train\.csv: expected test rows"):
-        predict.main(
-            ["--model", str(run_folders[0]), "--data", str(small_data / "train.csv")]
-            + ["--out", str(tmp_path / "out")]
-        )
+        start("--model", run_folders[0], "--data", small_data / "train.csv", "--out", tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +160,8 @@ def test_photographs_are_labelled_face_by_face(run_folders, album, tmp_path, cap
     assert len(said.err.splitlines()) == 2
     assert "wall.png: no face found" in said.err
     assert "odd.png: expected a photograph" in said.err
-    (row,) = csv.DictReader((tmp_path / "photos.csv").open())
+    with (tmp_path / "photos.csv").open() as file:
+        (row,) = csv.DictReader(file)
     assert row["file"] == str(album / "face.jpg")
     assert row["face"] == "1"
     left, top, width, height = (int(row[key]) for key in ("left", "top", "width", "height"))
@@ -198,8 +190,8 @@ def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
     pytest.importorskip("cv2")
     out = tmp_path / "out"
     result = subprocess.run(
-        [sys.executable, runs.PROJECT / "predict.py", "--photos", album / "wall.png"]
-        + ["--out", out],
+        [sys.executable, "predict.py", "--photos", album / "wall.png", "--out", out],
+        cwd=runs.PROJECT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -223,5 +215,5 @@ def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
 )
 def test_flags_that_do_not_fit_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        predict.main(arguments)
+        start(*arguments)
     assert message in capsys.readouterr().err

@@ -35,7 +35,7 @@ def examples(numbers, labels, images, probabilities, attacked, readings, sizes, 
             change, size = result[row] - images[row], sizes[attack][row]
             factor = _magnified(change)
             style.show_face(left, 0.5 + factor * change)
-            note = f"{size:.2g}/255, x {factor:,.0f}" if size else "none needed"
+            note = f"{size:.2g}/255, x {factor:,.0f}" if size else "no change"
             left.set_title(f"{NAMES[attack]}\n{note}", fontsize=8)
             _read(right, result[row], readings[attack][row], label, "read as\n")
     figure.suptitle(f"{title}\ngreen: read right, red: misread; changes are magnified (x)")

@@ -39,7 +39,7 @@ def explained_faces(faces, captions, maps, masked, *, notes=None, title):
     """
     rows, columns = 1 + 2 * len(maps), len(faces)
     figure = style.new_figure(
-        1.4 * columns + 1.5, 1.42 * rows + (0.32 * len(maps) if notes else 0) + 0.7
+        max(1.4 * columns + 1.7, 5), 1.42 * rows + (0.32 * len(maps) if notes else 0) + 0.7
     )
     grid = figure.subplots(rows, columns, squeeze=False)
     _row(grid[0], "original", faces, captions)
@@ -47,7 +47,9 @@ def explained_faces(faces, captions, maps, masked, *, notes=None, title):
         above, below = grid[1 + 2 * place], grid[2 + 2 * place]
         name = TITLES[method].replace(" ", "\n", 1)
         _row(below, f"{name}\nmasked", masked[method])
-        _label(above[0], f"{name}\nheat-map")
+        _label(
+            above[0], f"{name}\nheat-map" + "\n\n(in brackets:\nmasking at\nrandom)" * bool(notes)
+        )
         for column, axes in enumerate(above):
             drawn = axes.imshow(maps[method][column], cmap=HEAT, vmin=0, vmax=1)
             axes.set_axis_off()
@@ -55,11 +57,6 @@ def explained_faces(faces, captions, maps, masked, *, notes=None, title):
                 axes.set_title(notes[method][column], fontsize=6.5)
     bar = figure.colorbar(drawn, ax=grid[1:].ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
     bar.set_label("importance, as a share of the map's highest")
-    if notes:
-        title += (
-            "\nabove a heat-map: its areas under deletion (lower is better) and insertion (higher "
-            "is better),\nin brackets those of masking at random"
-        )
     figure.suptitle(title)
     return figure
 
@@ -148,9 +145,8 @@ def mean_maps(mean_faces, maps, counts, regions, *, title):
         for top, _ in regions.values():
             axes.axhline(top - 0.5, color="#00c0c0", linewidth=0.6, linestyle=":")
     for name, (top, bottom) in regions.items():
-        grid[0, -1].text(
-            48.5, (top + bottom) / 2 - 0.5, name, fontsize=7, va="center", color="#008080"
-        )
+        text = grid[0, -1].text(48.5, (top + bottom) / 2 - 0.5, name, fontsize=7, va="center")
+        text.set_in_layout(False)  # it stands above the colour bars, which make the room
     figure.suptitle(title)
     return figure
 
@@ -170,7 +166,6 @@ def _label(axes, text):
         ha="right",
         va="center",
         fontsize=8,
-        rotation=0,
     )
 
 

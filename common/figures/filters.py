@@ -45,7 +45,8 @@ def contact_sheet(tiles, captions, *, title, columns=None, tile=TILE, signed=Fal
 
 def numbered(units, values):
     """Return a caption for each filter: its number and a value of it."""
-    return [f"{unit}: {value:.2f}" for unit, value in zip(units, values, strict=True)]
+    rounded = np.round(values, 2) + 0.0  # so that -0.001 reads 0.00
+    return [f"{unit}: {value:.2f}" for unit, value in zip(units, rounded, strict=True)]
 
 
 def top_faces(pictures, faces, marks, captions, *, title, blocks=None):
@@ -117,8 +118,9 @@ def save_animation(images, path, *, columns=None, milliseconds=80):
 
 
 def _columns(count):
-    """Return the tiles in a row of a sheet a little wider than high."""
-    return min(count, int(np.ceil((count * 1.3) ** 0.5)))
+    """Return the tiles in a row of a sheet as wide as high or wider, with few places left empty."""
+    square = int(np.ceil(count**0.5))
+    return min(range(square, int(1.6 * square) + 1), key=lambda columns: -count % columns)
 
 
 def _canvas(columns, rows, *, tile, lines, title):

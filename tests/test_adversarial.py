@@ -1,0 +1,193 @@
+"""adversarial.py on a small run: what it writes, what it says, and bad input."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+import adversarial
+from common import cli
+from common.labels import CLASS_NAMES
+
+QUICK = ["--faces", "14", "--curve", "0", "2", "8", "--steps", "2"]
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def written(trained_run, tmp_path_factory):
+    """The output of the default figures and of the transfer to the model itself."""
+    out = tmp_path_factory.mktemp("adversarial")
+    adversarial.main(
+        ["--model", str(trained_run), "--out", str(out), "--transfer", str(trained_run), *QUICK]
+    )
+    return out
+
+
+def test_everything_is_written(written):
+    names = {path.name for path in written.iterdir()}
+    assert names == {
+        "observations.txt",
+        "smallest.csv",
+        *(
+            f"{figure}.{kind}"
+            for figure in ("examples", "targets", "robustness", "transfer")
+            for kind in ("png", "npz", "csv")
+        ),
+    }
+
+
+def test_examples_can_be_drawn_again_and_stay_in_the_ball(written):
+    with np.load(written / "examples.npz", allow_pickle=False) as stored:
+        assert stored["images"].shape == (5, 48, 48)
+        for name in ("fgsm", "pgd"):
+            change = stored[f"attacked_{name}"].astype(np.float64) - stored["images"]
+            assert np.abs(change).max() <= 4 / 255 + 1e-7
+            np.testing.assert_allclose(stored[f"probabilities_{name}"].sum(1), 1, atol=1e-5)
+        numbers = stored["numbers"]
+        labels = stored["labels"]
+    table = rows_of(written / "examples.csv")
+    assert len(table) == 15
+    assert [int(row["image"]) for row in table[:5]] == numbers.tolist()
+    assert [row["true"] for row in table[:5]] == [CLASS_NAMES[code] for code in labels]
+
+
+def test_targets_has_every_pair_once(written):
+    table = rows_of(written / "targets.csv")
+    assert len(table) == 42
+    assert len({(row["true"], row["target"]) for row in table}) == 42
+    assert all(row["true"] != row["target"] for row in table)
+    with np.load(written / "targets.npz", allow_pickle=False) as stored:
+        unchanged = stored["images"][np.arange(7), stored["labels"]]
+        assert (unchanged == stored["originals"]).all()
+
+
+def test_the_curve_agrees_with_its_arrays(written):
+    table = rows_of(written / "robustness.csv")
+    with np.load(written / "robustness.npz", allow_pickle=False) as stored:
+        for name in ("fgsm", "pgd", "noise"):
+            hits = stored[f"predictions_{name}"] == stored["labels"]
+            expected = hits @ stored["weights"]
+            found = [
+                float(row["all"])
+                for row in table
+                if row["attack"] == name and row["in_8_bits"] == "no"
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert stored["sizes"].tolist() == [0, 2, 8]
+        assert set(stored.files) >= {"smallest_deepfool", "smallest_pgd", "vanished", "numbers"}
+
+
+def test_a_model_transfers_to_itself_and_says_who_saw_the_faces(written):
+    first, second = rows_of(written / "transfer.csv")
+    assert first == second  # the same run twice
+    text = (written / "observations.txt").read_text(encoding="utf-8")
+    assert "Any emotion into any other" in text
+    assert "was trained on" not in text
+
+
+def test_two_calls_are_equal_and_figures_do_not_depend_on_each_other(
+    written, trained_run, tmp_path
+):
+    command = ["--model", str(trained_run), "--out", str(tmp_path), "--figures", "robustness"]
+    adversarial.main([*command, *QUICK])
+    with (
+        np.load(written / "robustness.npz") as before,
+        np.load(tmp_path / "robustness.npz") as after,
+    ):
+        for name in before.files:
+            assert (before[name] == after[name]).all(), name
+    assert not (tmp_path / "examples.png").exists()
+
+
+def test_targeted_in_l2(trained_run, tmp_path, capsys):
+    with np.load(trained_run / "split.npz") as split:
+        rows = split["validation_rows"]
+    labels = rows % 7  # of the small data
+    images = np.flatnonzero(labels != 3)[:2]
+    adversarial.main(
+        [
+            "--model",
+            str(trained_run),
+            "--out",
+            str(tmp_path),
+            "--norm",
+            "l2",
+            "--targeted",
+            "happy",
+            "--images",
+            *map(str, images),
+            "--figures",
+            "examples",
+            "robustness",
+            *QUICK,
+        ]
+    )
+    assert "Read as happy on 14 validation faces" in capsys.readouterr().out
+    with np.load(tmp_path / "robustness.npz") as stored:
+        assert not (stored["labels"] == 3).any()
+        assert "smallest_deepfool" not in stored.files
+    with np.load(tmp_path / "examples.npz") as stored:
+        change = stored["attacked_pgd"].astype(np.float64) - stored["images"]
+        assert (np.sqrt((change**2).mean((1, 2))) <= 4 / 255 + 1e-7).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--eps", "-1"], "0 or more"),
+        (["--curve", "0", "-2"], "0 or more"),
+        (["--eps", "nan"], "0 or more"),
+        (["--eps", "256"], "255"),
+        (["--targeted", "bored"], "surprise"),
+        (["--images", "100000"], "expected 0 to"),
+        (["--images", "-1"], "whole number"),
+        (["--attack", "magic"], "deepfool"),
+        (["--attack", "deepfool", "--targeted", "sad"], "deepfool"),
+        (["--norm", "l7"], "linf"),
+        (["--steps", "0"], "1 or more"),
+        (["--model", "nowhere"], "nowhere"),
+        (["--transfer", "nowhere"], "nowhere"),
+        (["--data", "sample"], "other data"),
+    ],
+)
+def test_bad_input_ends_with_status_2(trained_run, tmp_path, capsys, flags, message):
+    command = ["--model", str(trained_run), "--out", str(tmp_path / "out"), *flags]
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: adversarial.main(command))
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_target_that_is_the_true_class_is_refused(trained_run, tmp_path, capsys):
+    with np.load(trained_run / "split.npz") as split:
+        label = split["validation_rows"][0] % 7
+    command = ["--model", str(trained_run), "--out", str(tmp_path), "--images", "0"]
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: adversarial.main([*command, "--targeted", str(label)]))
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{CLASS_NAMES[label]} already" in line
+
+
+def test_a_reader_that_saw_the_faces_is_named(trained_run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(trained_run, other)
+    with np.load(trained_run / "split.npz") as split:
+        arrays = dict(split)
+    arrays["train_rows"], arrays["validation_rows"] = (
+        arrays["validation_rows"],
+        arrays["train_rows"],
+    )
+    np.savez(other / "split.npz", **arrays)
+    out = tmp_path / "out"
+    command = ["--model", str(trained_run), "--out", str(out), "--transfer", str(other), *QUICK]
+    adversarial.main([*command, "--figures", "examples", "--attack", "fgsm"])
+    assert "other was trained on 14 of these faces" in capsys.readouterr().out
+    assert (out / "transfer.png").exists()
+    assert not (out / "robustness.png").exists()

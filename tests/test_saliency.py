@@ -1,0 +1,199 @@
+"""The script saliency.py on small runs: what it writes, says and refuses."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import saliency
+from common import attribution, data, models, runs
+from common.labels import CLASS_NAMES
+
+
+def build_tiny(*, fused=False):
+    """A convolutional network that is explained in a moment."""
+    del fused
+    inputs = keras.Input((48, 48, 1), name="image")
+    x = layers.LeakyReLU(name="leaky_re_lu_1")(
+        layers.Conv2D(3, 5, strides=4, name="conv2d_1")(inputs)
+    )
+    x = layers.BatchNormalization(name="batch_normalization_1")(x)
+    x = layers.Conv2D(4, 3, name="conv2d_2")(x)
+    x = layers.Flatten(name="flatten")(layers.ReLU(name="re_lu")(x))
+    outputs = layers.Softmax(name="probabilities")(layers.Dense(7, name="logits")(x))
+    return keras.Model(inputs, outputs, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def tiny_run(small_data, tmp_path_factory):
+    """The run folder of an untrained convolutional network, with its own split of the data."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    faces = data.load(small_data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+        keras.utils.set_random_seed(0)
+        models.save(folder / "model.keras", models.build("tiny"), "tiny")
+    runs.write_json(
+        folder / "config.json", {"architecture": "tiny", "flags": {"data": str(small_data)}}
+    )
+    data.save_split(folder / "split.npz", data.split(faces, seed=0, validation=42))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def tiny_is_known(monkeypatch):
+    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+
+
+def run(folder, out, *flags):
+    saliency.main(["--model", str(folder), "--out", str(out), "--faces-per-class", "2", *flags])
+
+
+def test_the_names_are_those_of_the_library():
+    assert saliency.METHODS == tuple(attribution.METHODS)
+
+
+def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, capsys):
+    run(tiny_run, tmp_path, "--samples", "3")
+    said = capsys.readouterr().out
+    for name in (
+        "saliency.png",
+        "saliency.npz",
+        "faithfulness.png",
+        "faithfulness.csv",
+        "faithfulness.npz",
+        "mean_map.png",
+        "mean_map.npz",
+        "regions.csv",
+        "observations.txt",
+    ):
+        assert (tmp_path / name).stat().st_size > 0
+        assert name in said.splitlines()[-2]
+    assert "Blank maps, zero everywhere: gradient 0%" in said
+    assert said.splitlines()[-1].startswith("See what its filters look for: python filter_vis.py")
+    assert (tmp_path / "observations.txt").read_text() in said
+
+    with np.load(tmp_path / "saliency.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["images"], range(5))
+        np.testing.assert_array_equal(arrays["targets"], arrays["probabilities"].argmax(axis=1))
+        faces, split = data.load_of_run(tiny_run)
+        np.testing.assert_array_equal(
+            arrays["faces"], faces.train_images[split.validation_rows[:5]]
+        )
+        logits = models.logits_model(models.load(tiny_run)[0])
+        expected = attribution.gradient(logits, data.to_inputs(arrays["faces"]), arrays["targets"])
+        np.testing.assert_allclose(arrays["map_gradient"], expected, atol=1e-5)
+    with (tmp_path / "faithfulness.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) % 5 == 0
+    assert {row["image"] for row in rows} == set("01234")
+    assert all(0 <= float(row["deletion_area"]) <= 1 for row in rows)
+    with (tmp_path / "regions.csv").open() as file:
+        assert {row["emotion"] for row in csv.DictReader(file)} == set(CLASS_NAMES)
+
+
+def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path):
+    before = runs.sha256(tiny_run / "model.keras")
+    for name in ("one", "two"):
+        run(tiny_run, tmp_path / name, "--samples", "2", "--images", "7", "3")
+    with (
+        np.load(tmp_path / "one" / "saliency.npz") as one,
+        np.load(tmp_path / "two" / "saliency.npz") as two,
+    ):
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], two[name])
+    assert runs.sha256(tiny_run / "model.keras") == before
+
+
+def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, capsys):
+    run(
+        tiny_run, tmp_path, "--method", "all", "--samples", "2", "--images", "1", "--target", "happy",
+        "--layer", "conv2d_1", "--mean-map", "grad_cam",
+    )  # fmt: skip
+    with np.load(tmp_path / "saliency.npz") as arrays:
+        assert {name.removeprefix("map_") for name in arrays.files if name.startswith("map_")} == {
+            *attribution.METHODS
+        }
+        np.testing.assert_array_equal(arrays["targets"], [3])
+        logits = models.logits_model(models.load(tiny_run)[0])
+        expected = attribution.grad_cam(
+            logits, data.to_inputs(arrays["faces"]), [3], layer="conv2d_1"
+        )
+        np.testing.assert_allclose(arrays["map_grad_cam"], expected, atol=1e-5)
+    assert "the maps explain happy" in capsys.readouterr().out
+
+
+def test_true_classes_many_pages_and_nothing_else_asked_for(tiny_run, tmp_path):
+    run(
+        tiny_run, tmp_path, "--method", "gradient", "--target", "true", "--no-check",
+        "--mean-map", "none", "--images", *map(str, range(10)),
+    )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "saliency.png", "saliency_2.png", "saliency.npz", "observations.txt",
+    }  # fmt: skip
+    with np.load(tmp_path / "saliency.npz") as arrays:
+        np.testing.assert_array_equal(arrays["targets"], arrays["labels"])
+
+
+def test_a_model_without_convolutions_goes_without_grad_cam(trained_run, tmp_path, capsys):
+    run(
+        trained_run, tmp_path, "--method", "all", "--samples", "2", "--images", "0", "--no-check",
+        "--mean-map", "none",
+    )  # fmt: skip
+    assert "Grad-CAM is left out" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="needs a convolution"):
+        run(trained_run, tmp_path, "--method", "grad_cam")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--images", "42"], "unknown image 42: expected 0 to 41"),
+        (["--method", "grad_cam", "--layer", "conv"], "expected one of conv2d_1, conv2d_2"),
+        (["--layer", "conv2d_1"], "expected --method grad_cam"),
+        (["--keep", "0"], "above 0"),
+        (["--data", "sample"], "other data"),
+        (["--model", "nowhere"], "expected a run folder"),
+    ],
+)
+def test_bad_input_is_said_before_any_work(tiny_run, tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        run(tiny_run, tmp_path, *flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_emotion_without_faces_is_named(small_data, tiny_run, tmp_path):
+    faces = data.load(small_data)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("model.keras", "config.json"):
+        (folder / name).write_bytes((tiny_run / name).read_bytes())
+    held_out = np.flatnonzero(faces.train_labels != 1)[:30]
+    data.save_split(
+        folder / "split.npz",
+        data.Split(
+            train_rows=np.setdiff1d(np.arange(len(faces.train_labels)), held_out),
+            validation_rows=held_out,
+            seed=0,
+            data_hash=faces.data_hash,
+        ),
+    )
+    with pytest.raises(ValueError, match=r"found none of disgust.*--mean-map none"):
+        run(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--target", "joy"], "6 neutral"),
+        (["--method", "lime"], "occlusion"),
+        (["--samples", "0"], "1 or more"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(flags, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        saliency.main(flags)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
