@@ -184,7 +184,7 @@ def _show_outputs(args, model, images, labels, keep):
                 maps,
                 filters.numbered(units, np.abs(maps).max(axis=(1, 2))),
                 title=f"What {layer} puts out for validation image {number} ({label})\n"
-                "filter: its largest absolute output; red above 0, blue below, each tile on its own scale",
+                "filter: largest absolute output; red above 0, blue below, each on its own scale",
                 signed=True,
                 reference=(images[number], f"image {number}"),
             )
@@ -203,7 +203,7 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
     import numpy as np
     from tqdm import tqdm
 
-    from common import ascent
+    from common import ascent, data
     from common.figures import filters
 
     suffix = "_regularised" if args.regularised else ""
@@ -250,36 +250,45 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
             )
 
         if "top" in parts:
-            with tqdm(total=len(images), desc=layer, unit=" faces", delay=2, disable=None) as bar:
-                found = ascent.top_activating(model, layer, images, args.faces, progress=bar.update)
-            rows, values, places = (array[units] for array in found)
+            distinct = np.unique(data.duplicate_groups(images), return_index=True)[1]
+            with tqdm(total=len(distinct), desc=layer, unit=" faces", delay=2, disable=None) as bar:
+                found = ascent.top_activating(
+                    model,
+                    layer,
+                    images[distinct],
+                    args.faces,
+                    activated=args.objective == "active",
+                    progress=bar.update,
+                )
+            rows, activations = distinct[found.indices[units]], found.activations[units]
             map_shape = model.get_layer(layer).output.shape[1:-1] or (np.nan, np.nan)
             figure = filters.top_faces(
                 pictures,
                 images[rows],
-                (places + 0.5) / map_shape,
-                filters.numbered(units, values[:, 0]),
+                (found.places[units] + 0.5) / map_shape,
+                filters.numbered(units, activations[:, 0]),
                 title=f"{layer}: what each filter grows, and the {rows.shape[1]} validation faces "
-                "that excite it most, ringed where\nfilter: its largest output on any face",
+                "that excite it most (ring: where most)\nfilter: mean activation on the first face",
             )
             keep(
-                f"top_{layer}",
+                f"top_{layer}{suffix}",
                 figure,
                 units=units,
                 pictures=pictures,
                 images=rows,
-                values=values,
-                places=places,
+                activations=activations,
+                places=found.places[units],
+                largest=found.largest[units],
             )
-            silent = ", ".join(map(str, units[values[:, 0] <= 0]))
+            silent = ", ".join(map(str, units[found.largest[units] <= 0]))
             alike = (labels[rows] == labels[rows[:, :1]]).all(axis=1)
             named = [
                 f"{unit} {CLASS_NAMES[labels[row[0]]]}"
                 for unit, row in zip(units[alike], rows[alike], strict=True)
             ]
             print(
-                f"{layer} on {len(images):,} validation faces: filters that are never active: "
-                f"{silent or 'none'}; whose {rows.shape[1]} top faces show one emotion: "
+                f"{layer} on {len(distinct):,} different validation faces: filters that are never "
+                f"active: {silent or 'none'}; whose {rows.shape[1]} top faces show one emotion: "
                 f"{', '.join(named) or 'none'}."
             )
     if waves:
@@ -334,11 +343,12 @@ def _show_classes(args, model, keep, animate):
     animate("classes", grown, columns=len(args.classes))
 
     for code in args.classes:
-        own = probabilities[units == code]
-        rival = CLASS_NAMES[np.delete(own.mean(axis=0), code).argmax()]
+        first, second = probabilities[units == code].mean(axis=0).argsort()[:-3:-1]
+        own = probabilities[units == code, code]
         print(
-            f"{CLASS_NAMES[code]}: mean confidence {own[:, code].mean():.1%} at a mean logit of "
-            f"{logits[units == code].mean():.1f}; next is {rival}."
+            f"{CLASS_NAMES[code]}: confidence {own.min():.1%} to {own.max():.1%}, mean logit "
+            f"{logits[units == code].mean():.1f}; the likeliest other emotion is "
+            f"{CLASS_NAMES[second if first == code else first]}."
         )
     likeness = np.corrcoef(pictures.reshape(len(units), -1))
     different = units[:, np.newaxis] != units

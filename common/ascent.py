@@ -46,6 +46,24 @@ class Ascent:
         return self.images[place], self.activations[place]
 
 
+@dataclass(frozen=True, eq=False)
+class Favourites:
+    """The images that excite each unit the most, the strongest first, the earlier of equals.
+
+    Attributes:
+        indices: int64 (units, count), which images.
+        activations: float32 (units, count), the mean activation of the unit on each.
+        places: int64 (units, count, 2), row and column of the largest number in the unit's map.
+        largest: float32 (units,), what the unit puts out at most, anywhere on any image, before
+            an activation function. One whose largest is not above 0 is never active.
+    """
+
+    indices: np.ndarray
+    activations: np.ndarray
+    places: np.ndarray
+    largest: np.ndarray
+
+
 def layer_names(model):
     """Return the names of the layers of `model` that compute something, first to last."""
     return [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
@@ -164,49 +182,50 @@ def layer_outputs(model, layer, images, *, chunk=FACES_CHUNK):
     return np.concatenate([compute(part).numpy() for part in _parts(images, chunk)])
 
 
-def top_activating(model, layer, images, count, *, chunk=FACES_CHUNK, progress=None):
-    """Return the images that excite each unit of a layer the most, at their strongest place.
+def top_activating(
+    model, layer, images, count, *, activated=True, chunk=FACES_CHUNK, progress=None
+):
+    """Return the `Favourites` of each unit of a layer among images.
 
     Args:
         model: any Keras model of (n, 48, 48, 1).
         layer: name of one of its layers.
         images: float32 (n, 48, 48) or (n, 48, 48, 1) in [0, 1].
         count: how many images for each unit; all, where there are fewer.
+        activated: measure after the activation function that follows the layer, if one does.
         chunk: how many images are computed at once; no more maps than theirs are ever held.
         progress: called with the number of images done, after each chunk, or None.
-
-    Returns:
-        indices: int64 (units, count) into `images`, the strongest first, the earlier of equals.
-        values: float32 (units, count), the largest number in the unit's map. A unit whose first
-            value is not above 0 is never active on these images.
-        places: int64 (units, count, 2), row and column of that number in the map.
 
     Raises:
         ValueError: an unknown layer; the message lists those that exist.
     """
     layer_units(model, layer)
-    output = model.get_layer(layer).output
-    columns = output.shape[2] if len(output.shape) == 4 else 1
+    target = model.get_layer(layer)
+    after = _activation_after(model, target) if activated else tf.identity
+    columns = target.output.shape[2] if len(target.output.shape) == 4 else 1
+    submodel = keras.Model(model.input, target.output)
 
     @tf.function(input_signature=[tf.TensorSpec((None, 48, 48, 1))])
-    def strongest(part):
+    def measure(part):
         maps = submodel(part, training=False)
-        flat = tf.reshape(maps, (tf.shape(maps)[0], -1, maps.shape[-1]))
-        return tf.reduce_max(flat, axis=1), tf.argmax(flat, axis=1)
+        maps = tf.reshape(maps, (tf.shape(maps)[0], -1, maps.shape[-1]))
+        means = tf.reduce_mean(after(maps), axis=1)
+        return means, tf.reduce_max(maps, axis=1), tf.argmax(maps, axis=1)
 
-    submodel = keras.Model(model.input, output)
-    values, flat_places = [], []
+    measured = []
     for part in _parts(images, chunk):
-        value, place = strongest(part)
-        values.append(value.numpy())
-        flat_places.append(place.numpy())
+        measured.append([values.numpy() for values in measure(part)])
         if progress is not None:
             progress(len(part))
-    values, flat_places = np.concatenate(values).T, np.concatenate(flat_places).T
-    indices = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    chosen = np.take_along_axis(flat_places, indices, axis=1)
-    places = np.stack([chosen // columns, chosen % columns], axis=-1)
-    return indices, np.take_along_axis(values, indices, axis=1), places
+    means, largest, places = (np.concatenate(values).T for values in zip(*measured, strict=True))
+    indices = np.argsort(-means, axis=1, kind="stable")[:, :count]
+    places = np.take_along_axis(places, indices, axis=1)
+    return Favourites(
+        indices=indices,
+        activations=np.take_along_axis(means, indices, axis=1),
+        places=np.stack([places // columns, places % columns], axis=-1),
+        largest=largest.max(axis=1),
+    )
 
 
 def dominant_frequency(images):

@@ -274,34 +274,39 @@ class TestNoise:
 
 class TestTopActivating:
     @pytest.mark.parametrize("chunk", [4, 64])
-    def test_maps_are_searched_like_by_hand(self, model, faces, chunk):
+    @pytest.mark.parametrize(
+        ("activated", "measured"), [(True, "leaky_re_lu_2"), (False, "conv2d_2")]
+    )
+    def test_maps_are_searched_like_by_hand(self, model, faces, chunk, activated, measured):
         done = []
-        indices, values, places = ascent.top_activating(
-            model, "conv2d_2", faces, 3, chunk=chunk, progress=done.append
+        found = ascent.top_activating(
+            model, "conv2d_2", faces, 3, activated=activated, chunk=chunk, progress=done.append
         )
+        means = ascent.layer_outputs(model, measured, faces).mean(axis=(1, 2))
         maps = ascent.layer_outputs(model, "conv2d_2", faces)
         assert sum(done) == len(faces)
-        assert indices.shape == values.shape == (6, 3)
+        assert found.indices.shape == (6, 3)
+        np.testing.assert_allclose(found.largest, maps.max(axis=(0, 1, 2)), atol=1e-5)
         for unit in range(6):
-            largest = maps[..., unit].max(axis=(1, 2))
-            np.testing.assert_array_equal(indices[unit], np.argsort(-largest)[:3])
-            for index, value, (row, column) in zip(
-                indices[unit], values[unit], places[unit], strict=True
-            ):
-                assert value == pytest.approx(largest[index], abs=1e-5)
-                assert maps[index, row, column, unit] == pytest.approx(value, abs=1e-5)
+            np.testing.assert_array_equal(found.indices[unit], np.argsort(-means[:, unit])[:3])
+            np.testing.assert_allclose(
+                found.activations[unit], means[found.indices[unit], unit], atol=1e-5
+            )
+            for index, (row, column) in zip(found.indices[unit], found.places[unit], strict=True):
+                own = maps[index, ..., unit]
+                assert own[row, column] == pytest.approx(own.max(), abs=1e-5)
 
     def test_numbers_without_a_map_are_ranked_too(self, model, faces):
-        indices, values, places = ascent.top_activating(model, "logits", faces, 50)
+        found = ascent.top_activating(model, "logits", faces, 50)
         logits = ascent.layer_outputs(model, "logits", faces)
-        np.testing.assert_allclose(values, -np.sort(-logits.T, axis=1), atol=1e-5)
-        assert indices.shape == (7, 11)
-        assert not places.any()
+        np.testing.assert_allclose(found.activations, -np.sort(-logits.T, axis=1), atol=1e-5)
+        assert found.indices.shape == (7, 11)
+        assert not found.places.any()
 
     def test_of_equal_images_the_earlier_comes_first(self, model, faces):
         same = np.repeat(faces[:1], 5, axis=0)
-        indices, _, _ = ascent.top_activating(model, "conv2d_1", same, 5)
-        np.testing.assert_array_equal(indices, np.tile(np.arange(5), (4, 1)))
+        found = ascent.top_activating(model, "conv2d_1", same, 5)
+        np.testing.assert_array_equal(found.indices, np.tile(np.arange(5), (4, 1)))
 
 
 class TestFrequency:

@@ -35,8 +35,10 @@ def network():
 def run(network, monkeypatch, tmp_path):
     """Return a function that calls the script on the small network and twelve random faces."""
     generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (20, 48, 48), dtype=np.uint8)
+    images[0] = images[11]  # the same face twice: validation images 11 and 0
     faces = data.Faces(
-        train_images=generator.integers(0, 256, (20, 48, 48), dtype=np.uint8),
+        train_images=images,
         train_labels=np.arange(20) % 7,
         test_images=np.zeros((0, 48, 48), np.uint8),
         test_ids=np.zeros(0, np.int64),
@@ -92,8 +94,9 @@ class TestScript:
         folder = run("--part", "top", "--layers", "conv2d_2", "--faces", "3")
         assert "never active: 2;" in capsys.readouterr().out
         stored = arrays(folder / "top_conv2d_2.npz")
-        assert stored["images"].shape == stored["values"].shape == (5, 3)
-        assert (np.diff(stored["values"], axis=1) <= 0).all()
+        assert stored["images"].shape == stored["activations"].shape == (5, 3)
+        assert (np.diff(stored["activations"], axis=1) <= 0).all()
+        assert all(len(set(row)) == 3 and 11 not in row for row in stored["images"].tolist())
 
     def test_numbers_without_a_map_have_top_faces_too(self, run):
         folder = run("--part", "top", "--layers", "logits", "--filters", "3", "6")

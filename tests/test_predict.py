@@ -55,17 +55,17 @@ def accuracy_text(labels, predictions):
     return f"accuracy {right / count:.4f} [{low:.4f}, {high:.4f}] (95 %), {right} of {count}"
 
 
-@pytest.mark.parametrize("form", ["homework", "contest2013"])
+@pytest.mark.parametrize(("form", "count", "views"), [("homework", 2, 2), ("contest2013", 1, 1)])
 def test_test_rows_become_a_submission_that_kaggle_takes(
-    run_folders, small_data, tmp_path, capsys, form
+    run_folders, small_data, tmp_path, capsys, form, count, views
 ):
-    pair = run_folders[:2]
+    chosen = run_folders[:count]
     out = call(
-        capsys, "--model", *pair, "--data", small_data, "--out", tmp_path, "--tta", "2",
-        "--form", form,
+        capsys, "--model", *chosen, "--data", small_data, "--out", tmp_path,
+        "--tta", views, "--form", form,
     ).out  # fmt: skip
     faces = data.load(small_data)
-    expected = mean_prediction(pair, faces.test_images, views=2)
+    expected = mean_prediction(chosen, faces.test_images, views=views)
     ids, probabilities = kaggle.read_probabilities(tmp_path / "probabilities.csv")
     np.testing.assert_array_equal(ids, faces.test_ids)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
