@@ -265,7 +265,7 @@ def _show_examples(args, network, images, labels):
             f"{'read as the target' if targeted else 'misread'}, {won_rounded} once rounded to 8 "
             f"bits; sizes {', '.join(f'{size:.2g}' for size in sizes[name])} of 255."
         )
-    lines += filter(None, [attacks.describe_vanished(flags, loss=args.loss)])
+    lines.append(attacks.describe_vanished(flags, loss=args.loss))
     runs.write_table(args.out / "examples.csv", table)
     runs.write_arrays(
         args.out / "examples.npz",
@@ -479,7 +479,8 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
         lines.append(
             f"{figures.NAMES[strongest]} has the least to do for {first}, the most for {last}."
         )
-    return lines + list(filter(None, [attacks.describe_vanished(found.vanished, loss=args.loss)]))
+    lines.append(attacks.describe_vanished(found.vanished, loss=args.loss))
+    return lines
 
 
 def _ask_others(args, readers, images, labels, weights, numbers):

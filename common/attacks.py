@@ -344,15 +344,15 @@ def vanished(direction):
 
 
 def describe_vanished(flags, *, loss):
-    """Return a warning about the images flagged by `vanished` with that loss, or "" for none."""
+    """Return a sentence about the images flagged by `vanished` with that loss, a warning if any."""
     if not flags.any():
-        return ""
+        return f"The gradient vanished (is exactly zero) for none of the {len(flags)} images."
     remedy = "attack with the margin loss, which does not saturate"
     if loss == "margin":
         remedy = "they withstand these attacks only because those cannot see a way"
     return (
-        f"Warning: {flags.sum()} of {len(flags)} images ({flags.mean():.0%}) have a gradient of "
-        f"exactly zero: {remedy}."
+        f"Warning: the gradient vanished (is exactly zero) for {flags.sum()} of {len(flags)} images "
+        f"({flags.mean():.0%}): {remedy}."
     )
 
 
