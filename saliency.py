@@ -30,7 +30,7 @@ METHODS = (
 )
 PAGE = 8  # faces a page
 # A rank correlation needs no 1 % completeness, which networks with random layers give up slowly.
-QUICK = {"integrated_gradients": {"steps": 48, "tolerance": float("inf")}}
+QUICK = {"integrated_gradients": {"max_steps": 64}}
 DISPLAY_PERCENTILE = (
     99.5  # of a map is drawn in the brightest colour: one pixel must not darken all
 )

@@ -202,7 +202,7 @@ def test_integrated_gradients_equal_pair(pair, small_cnn, faces, targets):
 
     baseline = np.full((SIDE, SIDE, 1), 0.2, np.float32)
     ours = attribution.integrated_gradients(
-        small_cnn, faces, targets, baseline=baseline, steps=20, rule=pair_rule, tolerance=np.inf
+        small_cnn, faces, targets, baseline=baseline, steps=20, rule=pair_rule
     )
     for image, target, maps in zip(faces, targets, ours, strict=True):
         theirs = pair.IntegratedGradients().GetMask(
@@ -251,15 +251,19 @@ def test_contributions_add_up_to_the_change_of_the_logit(small_cnn, faces, targe
         assert wrong.min() > 0.1
 
 
-def test_steps_are_doubled_only_as_far_as_allowed(small_cnn, faces, targets):
-    exact = {"tolerance": np.inf}
-    one = attribution.integrated_gradients(small_cnn, faces, targets, steps=2, **exact)
-    two = attribution.integrated_gradients(small_cnn, faces, targets, steps=4, **exact)
-    stopped = attribution.integrated_gradients(
-        small_cnn, faces, targets, steps=2, max_steps=4, tolerance=0.0
-    )
-    assert not np.allclose(one, two)
-    np.testing.assert_array_equal(stopped, two)
+def test_steps_are_halved_only_while_they_have_to_be(small_cnn, faces, targets):
+    def error(**options):
+        maps = attribution.integrated_gradients(small_cnn, faces, targets, steps=8, **options)
+        return maps, attribution.completeness_error(small_cnn, faces, maps, targets)
+
+    def midpoint(steps):
+        return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
+
+    even, coarse = error(rule=midpoint)
+    for options in ({"tolerance": np.inf}, {"max_steps": 8}):
+        np.testing.assert_allclose(error(**options)[0], even, rtol=1e-4, atol=1e-6)
+    assert coarse.max() > 0.1
+    assert error(tolerance=0.001)[1].max() < 0.0011
 
 
 @pytest.mark.parametrize("name", attribution.METHODS)
