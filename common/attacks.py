@@ -351,8 +351,8 @@ def describe_vanished(flags, *, loss):
     if loss == "margin":
         remedy = "they withstand these attacks only because those cannot see a way"
     return (
-        f"Warning: the gradient vanished (is exactly zero) for {flags.sum()} of {len(flags)} images "
-        f"({flags.mean():.0%}): {remedy}."
+        f"Warning: the gradient vanished (is exactly zero) for {flags.sum()} of {len(flags)} "
+        f"images ({flags.mean():.0%}): {remedy}."
     )
 
 

@@ -6,10 +6,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from matplotlib.figure import Figure  # noqa: E402  (the backend must be chosen first)
+from matplotlib.figure import Figure
 
-from common import runs  # noqa: E402
-from common.labels import CLASS_NAMES  # noqa: E402
+from common import runs
+from common.labels import CLASS_NAMES
 
 DPI = 150
 CHARACTERS_AN_INCH = 20  # of that line
