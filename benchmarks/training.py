@@ -30,8 +30,9 @@ def measure(model, data):
 OURS = """
 import tensorflow as tf
 from common import models, training
-training.prepare(seed=0, precision={precision!r})
-model = models.logits_model(models.build("cnn", fused=True))
+hardware = training.prepare(seed=0, precision={precision!r})
+with models.precision(hardware.precision):
+    model = models.logits_model(models.build("cnn", fused=True))
 recipe = training.RECIPES["sgd"]
 model.compile(training.optimizer(recipe, 1000), training.loss(recipe), metrics=["accuracy"])
 data = training.batches(

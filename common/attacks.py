@@ -346,7 +346,7 @@ def vanished(direction):
 def describe_vanished(flags, *, loss):
     """Return a sentence about the images flagged by `vanished` with that loss, a warning if any."""
     if not flags.any():
-        return f"The gradient vanished (is exactly zero) for none of the {len(flags)} images."
+        return f"The gradient vanished (exactly zero) for none of the {len(flags)} images."
     remedy = "attack with the margin loss, which does not saturate"
     if loss == "margin":
         remedy = "they withstand these attacks only because those cannot see a way"

@@ -79,11 +79,11 @@ def fit(
     Returns:
         the trained model, at its best epoch.
     """
-    strategy, hardware = training.prepare(seed=args.seed, precision=args.precision)
+    hardware = training.prepare(seed=args.seed, precision=args.precision)
     held_out = split.validation_rows
     print(
         f"Training the {architecture.upper()} on {len(images):,} rows with {len(held_out):,} held "
-        f"out to choose the epoch; {hardware}."
+        f"out to choose the epoch; {hardware.description}."
     )
     history = training.fit(
         folder,
@@ -100,7 +100,7 @@ def fit(
         batch_size=args.batch_size,
         augmentation=args.augmentation,
         seed=args.seed,
-        strategy=strategy,
+        hardware=hardware,
         initial_weights=initial_weights,
         tensorboard=args.tensorboard,
     )

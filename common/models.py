@@ -4,6 +4,7 @@ Every model takes float32 (n, 48, 48, 1) in [0, 1], standardises each image insi
 parameters), and ends in a Dense named `logits` and a softmax after it.
 """
 
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -173,7 +174,8 @@ def save(path, model, architecture):
         model: any model of that architecture, fused or in mixed precision too.
         architecture: one of `ARCHITECTURES`.
     """
-    plain = _build_plain(architecture)
+    with precision("float32"):
+        plain = build(architecture)
     plain.set_weights(model.get_weights())
     with runs.atomic_write(path) as temporary:
         plain.save(temporary)
@@ -219,7 +221,8 @@ def load_weights(architecture, path):
         ValueError: no such file, not a `.keras` file, or the weights of another architecture.
     """
     path = Path(path)
-    model = _build_plain(architecture)
+    with precision("float32"):
+        model = build(architecture)
     if not path.is_file():
         raise ValueError(f"{path}: expected a trained model, found nothing: train one first")
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
@@ -235,14 +238,15 @@ def load_weights(architecture, path):
     return model
 
 
-def _build_plain(architecture):
-    """Return a new model in float32, whatever precision training has chosen."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
+@contextlib.contextmanager
+def precision(policy):
+    """Build layers with this Keras dtype policy inside the block, whatever holds outside."""
+    outside = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        return build(architecture)
+        yield
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(outside)
 
 
 def _views(inputs, views):

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -83,17 +84,27 @@ def loss(recipe):
     )
 
 
+class Hardware(NamedTuple):
+    """What a model is trained on.
+
+    Attributes:
+        strategy: a `tf.distribute.Strategy` over all local GPUs when there are several, or None.
+        precision: Keras dtype policy.
+        description: of both, for people.
+    """
+
+    strategy: tf.distribute.Strategy | None
+    precision: str
+    description: str
+
+
 def prepare(*, seed, precision="auto"):
-    """Seed everything, choose the numeric precision, and return (strategy, description).
+    """Seed everything, and return the `Hardware` with the precision that is fastest on it.
 
     Args:
         seed: of the weights, dropout, shuffling and augmentation.
         precision: one of `PRECISIONS`; "auto" takes half precision where the hardware multiplies
             faster in it. Weights, batch statistics, logits and the loss stay in float32.
-
-    Returns:
-        a `tf.distribute.Strategy` over all local GPUs when there are several, else None; and a
-        short text for people.
     """
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
@@ -102,10 +113,9 @@ def prepare(*, seed, precision="auto"):
             tf.config.experimental.set_memory_growth(gpu, True)
     if precision == "auto":
         precision = _fastest_precision(gpus)
-    keras.config.set_dtype_policy(precision)
     strategy = tf.distribute.MirroredStrategy() if len(gpus) > 1 else None
     device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "CPU"
-    return strategy, f"{device}, {precision}"
+    return Hardware(strategy, precision, f"{device}, {precision}")
 
 
 def soft_labels(labels):
@@ -184,7 +194,7 @@ def fit(
     batch_size=64,
     augmentation="report",
     seed=0,
-    strategy=None,
+    hardware,
     initial_weights=None,
     tensorboard=False,
     label="",
@@ -201,7 +211,7 @@ def fit(
         batch_size: rows a step.
         augmentation: a name of `augment.POLICIES`.
         seed: of shuffling and augmentation (dropout and weights: see `prepare`).
-        strategy: of `prepare`.
+        hardware: of `prepare`.
         initial_weights: list of arrays to start from, or None for random ones.
         tensorboard: also write logs for TensorBoard into `folder/tensorboard`.
         label: what the line of an epoch starts with.
@@ -215,7 +225,8 @@ def fit(
     images, targets, weights = training_data
     validation_images, validation_labels = validation_data
     steps = math.ceil(len(images) / batch_size)
-    with strategy.scope() if strategy else contextlib.nullcontext():
+    scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
+    with scope, models.precision(hardware.precision):
         model = models.logits_model(models.build(architecture, fused=True))
         model.compile(
             optimizer=optimizer(recipe, epochs * steps),

@@ -83,6 +83,18 @@ def test_only_kernels_are_decayed():
     assert decayed == {"kernel"}
 
 
+def test_half_precision_stays_in_training(trained_run):
+    import keras
+
+    assert keras.config.dtype_policy().name == "float32"
+    with models.precision("mixed_bfloat16"):
+        half = models.build("dnn")
+        assert models.load(trained_run)[0].get_layer("dense_1").compute_dtype == "float32"
+    assert half.get_layer("dense_1").compute_dtype == "bfloat16"
+    assert half.get_layer("logits").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def test_custom_recipe_changes_only_what_is_given():
     recipe = training.custom_recipe("sgd", learning_rate=0.5, weight_decay=None)
     assert (recipe.learning_rate, recipe.weight_decay) == (0.5, 5e-3)

@@ -125,7 +125,9 @@ def robustness(sizes, curves, rounded, smallest, *, strongest, aim, unit, title)
         least.plot(middle, places + shift, "o", color=COLOURS[name], label=NAMES[name])
     least.set_yticks(places, CLASS_NAMES)
     least.invert_yaxis()
-    least.set_xscale("log")
+    found = np.concatenate(list(smallest.values()))
+    if (np.isfinite(found) & (found > 0)).any():  # nothing else can be drawn on such an axis
+        least.set_xscale("log")
     least.xaxis.set_major_formatter("{x:g}")
     least.grid(axis="x", alpha=0.25)
     least.set_xlabel(
