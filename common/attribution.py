@@ -342,7 +342,8 @@ def normalised(maps, *, percentile=100.0):
     highest = np.max(maps, axis=(1, 2), keepdims=True)
     scale = np.percentile(maps, percentile, axis=(1, 2), keepdims=True)
     scale = np.where(scale > 0, scale, highest)
-    return np.minimum(maps / np.where(scale > 0, scale, 1), 1)
+    scale = np.where(scale > 0, scale, 1)
+    return np.minimum(maps, scale) / scale
 
 
 def mask_unimportant(images, importances, *, keep=0.3):

@@ -498,10 +498,14 @@ def test_the_page_has_a_row_for_the_faces_and_two_for_each_method():
     assert [axes.get_title() for axes in pictures[:3]] == ["a", "b", "c"]
     assert pictures[3].get_title() == "x"
     texts = [text.get_text() for axes in pictures for text in axes.texts]
+    bracket = "\n\n(in brackets:\nmasking at\nrandom)"
     assert texts == [
-        "original", "gradient\nheat-map", "gradient\nmasked", "Grad-CAM\nheat-map",
+        "original",
+        f"gradient\nheat-map{bracket}",
+        "gradient\nmasked",
+        f"Grad-CAM\nheat-map{bracket}",
         "Grad-CAM\nmasked",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_check_draws_a_curve_for_each_method_and_for_chance():

@@ -108,7 +108,7 @@ class TestScript:
         assert stored["classes"].tolist() == [3, 4, 3, 4]
         expected = network(stored["images"][..., np.newaxis], training=False)
         np.testing.assert_allclose(stored["probabilities"], expected, atol=1e-5)
-        assert "happy: mean confidence" in capsys.readouterr().out
+        assert "happy: confidence" in capsys.readouterr().out
         with Image.open(folder / "classes.gif") as animation:
             assert animation.n_frames == 5
 
