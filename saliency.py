@@ -128,11 +128,11 @@ def main(argv=None):
             f"--images: unknown image {max(args.images)}: expected 0 to {len(images) - 1}, the "
             f"validation images of {args.model}"
         )
-    if args.mean_map != "none" and len(set(labels)) < NUM_CLASSES:
-        absent = ", ".join(set(CLASS_NAMES) - {CLASS_NAMES[code] for code in labels})
+    absent = [name for code, name in enumerate(CLASS_NAMES) if code not in labels]
+    if args.mean_map != "none" and absent:
         raise ValueError(
-            f"the mean map needs validation faces of every emotion, found none of {absent}: go "
-            "without (--mean-map none)"
+            "the mean map needs validation faces of every emotion, found none of "
+            f"{', '.join(absent)}: go without (--mean-map none)"
         )
     args.source = f"{args.model}: {runs.command_line(argv)}"
     args.options = {
@@ -183,6 +183,14 @@ def main(argv=None):
         )
         + f" of the {len(inputs)} images."
     )
+    if "integrated_gradients" in names:
+        error = attribution.completeness_error(
+            logits, inputs, maps["integrated_gradients"], targets
+        ).max()
+        lines.append(
+            "Integrated gradients add up to the change of the logit from a flat grey image, but "
+            f"for {error:.1%} at most."
+        )
 
     shown = {
         name: attribution.normalised(importances[name], percentile=DISPLAY_PERCENTILE)

@@ -9,6 +9,7 @@ RIGHT, WRONG = "#00734F", "#B33A00"  # the colours of a reading: the true class,
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "noise": "random noise"}
 COLOURS = {"fgsm": "#E69F00", "pgd": "#D55E00", "deepfool": "#CC79A7", "noise": "#888888"}
 TILE = 1.45  # inches
+DISPLAY_QUANTILE = 0.995  # of the changes: one pixel must not flatten all others
 
 
 def examples(numbers, labels, images, probabilities, attacked, readings, sizes, *, title):
@@ -177,9 +178,10 @@ def _read(axes, image, probabilities, wanted, before):
 
 
 def _magnified(changes):
-    """Return the factor that turns the largest change into half the range of grey, 0 for none."""
-    largest = np.abs(changes).max()
-    return 0.5 / largest if largest > 0 else 0.0
+    """Return the factor that makes all but a few of the largest changes fill the greys, or 0."""
+    sizes = np.abs(changes)
+    large = np.quantile(sizes, DISPLAY_QUANTILE) or sizes.max()
+    return 0.5 / large if large > 0 else 0.0
 
 
 def _name_row(axes, name):
