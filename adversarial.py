@@ -148,11 +148,7 @@ def main(argv=None):
     faces, split = data.load_of_run(args.model, args.data)
     images = data.to_inputs(faces.train_images[split.validation_rows])
     labels = faces.train_labels[split.validation_rows].astype(np.int64)
-    if max(args.images) >= len(images):
-        raise ValueError(
-            f"--images: unknown image {max(args.images)}: expected 0 to {len(images) - 1}, the "
-            f"validation images of {args.model}"
-        )
+    cli.check_images(args, len(images))
     already = [number for number in args.images if labels[number] == args.targeted]
     if already and "examples" in args.figures:
         fitting = " ".join(map(str, np.flatnonzero(labels != args.targeted)[:5]))

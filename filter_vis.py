@@ -133,11 +133,7 @@ def main(argv=None):
         labels = faces.train_labels[split.validation_rows]
         if args.images is REPORT_IMAGE and len(images) <= REPORT_IMAGE[0]:
             args.images = [len(images) - 1]  # small data hold out fewer rows than the report
-        if max(args.images) >= len(images):
-            raise ValueError(
-                f"--images: unknown image {max(args.images)}: expected 0 to {len(images) - 1}, "
-                f"the validation images of {args.model}"
-            )
+        cli.check_images(args, len(images))
 
     written = []
 

@@ -29,11 +29,7 @@ METHODS = (
     "occlusion",
 )
 PAGE = 8  # faces a page
-# A rank correlation needs no 1 % completeness, which networks with random layers give up slowly.
-QUICK = {"integrated_gradients": {"max_steps": 64}}
-DISPLAY_PERCENTILE = (
-    99.5  # of a map is drawn in the brightest colour: one pixel must not darken all
-)
+DISPLAY_PERCENTILE = 99.5  # of a map gets the brightest colour: one pixel must not darken all
 
 
 def build_parser():
@@ -123,11 +119,7 @@ def main(argv=None):
     faces, split = data.load_of_run(args.model, args.data)
     images = faces.train_images[split.validation_rows]
     labels = faces.train_labels[split.validation_rows]
-    if max(args.images) >= len(images):
-        raise ValueError(
-            f"--images: unknown image {max(args.images)}: expected 0 to {len(images) - 1}, the "
-            f"validation images of {args.model}"
-        )
+    cli.check_images(args, len(images))
     absent = [name for code, name in enumerate(CLASS_NAMES) if code not in labels]
     if args.mean_map != "none" and absent:
         raise ValueError(

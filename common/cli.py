@@ -75,6 +75,15 @@ def add_images(options, default):
     )
 
 
+def check_images(args, count):
+    """Raise a ValueError if `--images` names one beyond the run's `count` validation images."""
+    if max(args.images) >= count:
+        raise ValueError(
+            f"--images: unknown image {max(args.images)}: expected 0 to {count - 1}, the "
+            f"validation images of {args.model}"
+        )
+
+
 def add_training(options, *, epochs=80):
     """Add the flags of training, with the report's values where it states them."""
     options.add_argument(

@@ -5,6 +5,7 @@ parameters), and ends in a Dense named `logits` and a softmax after it.
 """
 
 import contextlib
+import functools
 import zipfile
 from pathlib import Path
 
@@ -150,12 +151,7 @@ def predict(model, images, *, views=1, progress=None):
     """
     if views not in VIEWS:
         raise ValueError(f"--tta: expected one of {', '.join(map(str, VIEWS))}, found {views}")
-
-    @tf.function(input_signature=[tf.TensorSpec((BATCH, *INPUT_SHAPE[:2]), tf.uint8)])
-    def answer(batch):
-        inputs = tf.cast(batch, tf.float32)[..., tf.newaxis] / 255.0
-        return tf.add_n([model(view, training=False) for view in _views(inputs, views)]) / views
-
+    answer = _answer(model, views, BATCH)
     probabilities = np.empty((len(images), NUM_CLASSES), np.float32)
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
@@ -247,6 +243,18 @@ def precision(policy):
         yield
     finally:
         keras.config.set_dtype_policy(outside)
+
+
+@functools.lru_cache(maxsize=8)
+def _answer(model, views, batch_size):
+    """Return the graph that averages a model over views, made once; weights stay the model's."""
+
+    @tf.function(input_signature=[tf.TensorSpec((batch_size, *INPUT_SHAPE[:2]), tf.uint8)])
+    def answer(batch):
+        inputs = tf.cast(batch, tf.float32)[..., tf.newaxis] / 255.0
+        return tf.add_n([model(view, training=False) for view in _views(inputs, views)]) / views
+
+    return answer
 
 
 def _views(inputs, views):

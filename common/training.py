@@ -48,8 +48,6 @@ RECIPES = {
     "adamw": Recipe("adam", 2e-3, annealed=True, weight_decay=0.02, label_smoothing=0.1),
 }
 WARM_UP = 0.1  # of all steps
-CLASS_WEIGHTS = ("none", "sqrt", "balanced")
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
 def custom_recipe(name, **changes):
@@ -103,7 +101,7 @@ def prepare(*, seed, precision="auto"):
 
     Args:
         seed: of the weights, dropout, shuffling and augmentation.
-        precision: one of `PRECISIONS`; "auto" takes half precision where the hardware multiplies
+        precision: a Keras dtype policy; "auto" takes half precision where the hardware multiplies
             faster in it. Weights, batch statistics, logits and the loss stay in float32.
     """
     keras.utils.set_random_seed(seed)
