@@ -71,7 +71,7 @@ def build_parser():
     )
     options.add_argument(
         "--architecture",
-        choices=("cnn", "dnn"),
+        choices=("cnn", "compact", "dnn"),
         default="cnn",
         help="of teacher and student (default: %(default)s)",
     )

@@ -11,7 +11,6 @@ disturbed by other work on the machine) tells how much is left beside them.
 """
 
 import argparse
-import os
 import statistics
 
 from benchmarks import timing
@@ -47,9 +46,7 @@ def main():
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 64, 128, 256])
     args = options.parse_args()
-    defaults = {
-        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
-    }
+    defaults = timing.default_environment()
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(rows=args.rows)

@@ -1,5 +1,7 @@
 """Measure contenders in turn, round by round, and keep the table."""
 
+import importlib
+import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,44 @@ def alternate(contenders, *, rounds):
             work()
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def against_rivals(benchmark, options, *, rounds):
+    """Return the median seconds of ours, and of each rival with our settings and with none.
+
+    `common` switches oneDNN on before TensorFlow is imported. A rival as it comes gets what
+    TensorFlow chooses for this processor, in a process of its own that runs right after.
+
+    Args:
+        benchmark: name of a module here with a function `contenders(options)`, that returns a
+            dictionary of name -> function without arguments; the first is ours.
+        options: `argparse.Namespace` of plain values.
+        rounds: how often each is measured.
+
+    Returns:
+        Dictionary of (name, settings) -> seconds.
+    """
+    module = importlib.import_module(f"benchmarks.{benchmark}")
+    seconds = alternate(module.contenders(options), rounds=rounds)
+    ours, *rivals = seconds
+    by_default = in_process(
+        "import tensorflow\n"
+        "from argparse import Namespace\n"
+        f"from benchmarks import timing, {benchmark}\n"
+        f"rivals = {benchmark}.contenders({options!r})\n"
+        f"rivals.pop({ours!r})\n"
+        f"print(*timing.alternate(rivals, rounds={rounds}).values())",
+        environment=default_environment(),
+    )
+    return {
+        **{(name, "oneDNN on"): value for name, value in seconds.items()},
+        **{(name, "default"): value for name, value in zip(rivals, by_default, strict=True)},
+    }
+
+
+def default_environment():
+    """Return this process' environment with nothing said of oneDNN."""
+    return {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
 
 
 def in_process(code, *, environment=None):

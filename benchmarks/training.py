@@ -8,7 +8,6 @@ RandomTranslation layers mapped over a shuffled dataset. Every measurement is a 
 """
 
 import argparse
-import os
 import statistics
 
 from benchmarks import timing
@@ -76,9 +75,7 @@ def main():
     options.add_argument("--steps", type=int, default=12)
     options.add_argument("--rounds", type=int, default=3)
     args = options.parse_args()
-    defaults = {
-        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
-    }
+    defaults = timing.default_environment()
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(steps=args.steps)

@@ -167,6 +167,25 @@ def add_training(options, *, epochs=80):
     )
 
 
+def add_teachers(options):
+    """Add the flags of distillation."""
+    options.add_argument(
+        "--teacher",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="learn from the averaged probabilities of these runs beside the labels; labels are "
+        "then smoothed only if --label-smoothing says so",
+    )
+    options.add_argument(
+        "--teacher-weight",
+        metavar="X",
+        type=share,
+        default=0.7,
+        help="of the teachers in each target, the rest is the label's (default: %(default)s)",
+    )
+
+
 def positive(text):
     """Return a whole number of 1 or more, for argparse."""
     return _number(text, int, lambda value: value >= 1, "a whole number of 1 or more")
@@ -192,6 +211,11 @@ def non_negative_number(text):
 def fraction(text):
     """Return a number from 0 up to but not including 1, for argparse."""
     return _number(text, float, lambda value: 0 <= value < 1, "a number in [0, 1)")
+
+
+def share(text):
+    """Return a number from 0 to 1, for argparse."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number in [0, 1]")
 
 
 def emotion(text):

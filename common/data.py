@@ -780,6 +780,18 @@ def check_split(split, faces):
         )
 
 
+def seen_by(run, faces):
+    """Return which training images a run was trained on, themselves or a copy: bool (n,).
+
+    Raises:
+        ValueError: the run was trained on other data.
+    """
+    theirs = load_split(Path(run) / "split.npz")
+    check_split(theirs, faces)
+    groups = duplicate_groups(faces.train_images)
+    return np.isin(groups, groups[theirs.train_rows])
+
+
 def load_of_run(run, source=None):
     """Return (faces, split) of a trained run: its data, and the rows that it held out.
 

@@ -4,7 +4,7 @@ import importlib.util
 import statistics
 import time
 
-from common import comparison, data, kaggle, metrics, models, runs, training
+from common import comparison, data, distillation, kaggle, metrics, models, runs, training
 from common.figures import curves, style
 
 
@@ -33,18 +33,28 @@ def train(args, architecture):
             f"{args.initial_weights}: expected weights of the {architecture}, found those of the "
             f"{initial.name}"
         )
+    if args.teacher:
+        distillation.check_teachers(args.teacher, faces, split.validation_rows)
+        if args.label_smoothing is None:
+            args.label_smoothing = 0.0
     runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
     data.save_split(args.out / "split.npz", split)
+    images = faces.train_images[split.train_rows]
     labels = faces.train_labels[split.train_rows]
+    targets = training.soft_labels(labels)
+    if args.teacher:
+        targets = distillation.targets(
+            args.out, args.teacher, images, labels, weight=args.teacher_weight
+        )
     fit(
         args,
         args.out,
         architecture,
         faces,
         split,
-        targets=training.soft_labels(labels),
+        targets=targets,
         weights=training.row_weights(labels, args.class_weight),
-        images=faces.train_images[split.train_rows],
+        images=images,
         initial_weights=initial.get_weights() if initial is not None else None,
     )
 

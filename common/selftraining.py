@@ -167,10 +167,7 @@ def check_teacher(run, faces, hidden, held_out, *, allow_leak=False):
         ValueError: the teacher was trained on other data, on a removed label or on a validation
             row.
     """
-    theirs = data.load_split(run / "split.npz")
-    data.check_split(theirs, faces)
-    groups = data.duplicate_groups(faces.train_images)
-    seen = np.isin(groups, groups[theirs.train_rows])
+    seen = data.seen_by(run, faces)
     leaks = {
         f"{np.sum(seen[hidden]):,} of the {len(hidden):,} removed labels": seen[hidden].any(),
         f"{np.sum(seen[held_out]):,} of the {len(held_out):,} validation rows": seen[

@@ -24,6 +24,7 @@ ORDER = (
     "augment",
     "models",
     "training",
+    "distillation",
     "experiment",
     "selftraining",
     "attribution",

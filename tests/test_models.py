@@ -86,6 +86,20 @@ def test_dnn_is_the_table_of_the_report():
     assert kinds[first : first + 4] == ["Dense", "LeakyReLU", "BatchNormalization", "Dense"]
 
 
+def test_compact_adds_a_convolution_to_its_own_input_three_times():
+    model = models.build("compact")
+    assert model.count_params() == 1_169_735
+    for stage, (side, filters) in enumerate([(24, 64), (12, 128), (6, 256)], start=1):
+        add = model.get_layer(f"add_{stage}")
+        assert add.output.shape[1:] == (side, side, filters)
+        last = model.get_layer(f"batch_normalization_{2 * stage + 1}")
+        before = keras.Model(model.input, add.input)(images())
+        np.testing.assert_allclose(
+            keras.Model(model.input, add.output)(images()), before[0] + before[1], atol=1e-6
+        )
+        assert last.output is add.input[1]
+
+
 @pytest.mark.parametrize("architecture", sorted(models.ARCHITECTURES))
 def test_models_answer_for_flat_images_and_ignore_contrast(architecture):
     model = models.build(architecture)

@@ -1,0 +1,54 @@
+"""What a network learns from others: their mean, the labels' share, and no validation row."""
+
+import numpy as np
+import pytest
+
+from common import data, distillation, models, runs, training
+
+
+def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
+    trained_run, tmp_path, monkeypatch
+):
+    images = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
+    labels = np.array([0, 1, 2, 3, 4, 6])
+    mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
+    asked = models.predict(models.load(trained_run)[0], images, views=2)
+    expected = 0.75 * training.soft_labels(labels) + 0.25 * asked
+    np.testing.assert_allclose(mixed, expected, atol=1e-6)
+    np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
+    monkeypatch.setattr(models, "predict", None)
+    again = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
+    np.testing.assert_array_equal(again, mixed)
+
+
+def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):
+    answers = iter([np.eye(7)[[0]], np.eye(7)[[3]]])
+    monkeypatch.setattr(models, "predict", lambda *_, **__: next(answers))
+    teachers = [trained_run, trained_run]
+    mixed = distillation.targets(tmp_path, teachers, np.zeros((1, 48, 48)), [6], weight=1)
+    np.testing.assert_array_equal(mixed, [[0.5, 0, 0, 0.5, 0, 0, 0]])
+
+
+def test_a_teacher_that_saw_a_validation_row_is_refused(trained_run, small_data):
+    faces = data.load(small_data)
+    split = data.load_split(trained_run / "split.npz")
+    distillation.check_teachers([trained_run], faces, split.validation_rows)
+    held_out = [*split.validation_rows, split.train_rows[0]]
+    with pytest.raises(ValueError, match="trained on 1 of them: take one with the same"):
+        distillation.check_teachers([trained_run], faces, held_out)
+
+
+def test_the_script_learns_from_a_teacher_and_records_it(trained_run, small_data, tmp_path):
+    import train_dnn
+
+    flags = ["--data", str(small_data), "--epochs", "1", "--teacher", str(trained_run)]
+    train_dnn.main([*flags, "--out", str(tmp_path / "student")])
+    config = runs.read_json(tmp_path / "student" / "config.json")
+    assert config["flags"]["teacher"] == [str(trained_run)]
+    assert config["flags"]["label_smoothing"] == 0
+    with np.load(tmp_path / "student" / "teacher_probabilities.npz") as archive:
+        assert len(archive["mean"]) == len(data.load_split(trained_run / "split.npz").train_rows)
+    train_dnn.main(["--resume", "--out", str(tmp_path / "student")])
+    with pytest.raises(ValueError, match="take one with the same --split-seed"):
+        train_dnn.main([*flags, "--split-seed", "1", "--out", str(tmp_path / "refused")])
+    assert not (tmp_path / "refused").exists()
