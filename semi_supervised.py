@@ -6,13 +6,16 @@
 Reads   the FER-2013 table or folder (--data), or draws sample faces; a trained teacher (--teacher).
 Writes  to --out: what train_cnn.py writes, of the student; hidden.npz (whose labels were removed);
         pseudo_labels.csv (row, label, confidence, round), ledger.csv and ledger.png (how many
-        pseudo-labels each class got and how many were right); teacher/ and round-1/ ... are runs.
+        pseudo-labels each class got and how many were right); comparison.csv, .png and .txt (the
+        student beside its teacher, which saw the labelled rows alone, and beside --ceiling);
+        teacher/ and round-1/ ... are runs.
 Expect  a little over twice the time of train_cnn.py, as the teacher trains first. With 10 % of the
         labels removed, teacher and student are within the noise of a single run.
 
 The teacher never sees a removed label: it trains on the other rows alone, and a run given with
 --teacher is refused when its rows include one of them (--allow-leak repeats what the report most
-likely did, and stamps the result). Teacher and student take the same number of steps.
+likely did, and stamps the result). Teacher and student take the same number of steps. Many
+fractions and seeds in one table: python -m benchmarks.self_training.
 """
 
 from pathlib import Path
@@ -41,6 +44,12 @@ def build_parser():
     )
     options.add_argument(
         "--teacher", metavar="RUN", type=Path, help="label with this run instead of training one"
+    )
+    options.add_argument(
+        "--ceiling",
+        metavar="RUN",
+        type=Path,
+        help="finished run that learned from all the labels, to compare with",
     )
     options.add_argument(
         "--allow-leak",
@@ -87,9 +96,11 @@ def main(argv=None):
         runs.recall_flags(args, options)
     import numpy as np
 
-    from common import data, experiment, models, selftraining, training
+    from common import comparison, data, experiment, models, selftraining, training
     from common.figures import ledgers, style
 
+    for run in filter(None, (args.teacher, args.ceiling)):
+        comparison.load_predictions(run)  # better to fail before training than after
     faces, split = experiment.load_data(args)
     visible, hidden = selftraining.hide_labels(
         faces, split.train_rows, args.unlabelled, seed=args.seed
@@ -99,7 +110,12 @@ def main(argv=None):
     stamps = []
     if args.teacher:
         stamps = selftraining.check_teacher(
-            args.teacher, faces, hidden, split.validation_rows, allow_leak=args.allow_leak
+            args.teacher,
+            args.architecture,
+            faces,
+            hidden,
+            split.validation_rows,
+            allow_leak=args.allow_leak,
         )
         teacher = models.load(args.teacher)[0]
     if args.unlabelled_data == "test":
@@ -139,6 +155,10 @@ def main(argv=None):
         epochs = round(args.epochs * total / len(labelled))
         teacher = train_part("teacher", faces.train_images[labelled], targets, weights, epochs)
 
+    compared = {"labelled rows alone": args.teacher or args.out / "teacher"}
+    if args.ceiling:
+        compared["all labels"] = args.ceiling
+
     ledger, label_map = [], []
     for number in range(1, args.rounds + 1):
         probabilities = models.predict(teacher, unlabelled, views=2)
@@ -172,7 +192,9 @@ def main(argv=None):
                 f"Round {row['round']}: {row['pseudo_labels']:,} of {len(hidden):,} removed labels "
                 f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
             )
-    print("\n".join(stamps))
+    experiment.compare(compared | {"self-training": args.out}, args.out)
+    if stamps:
+        print("\n".join(stamps))
     print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
     print(f"Next: python filter_vis.py --model {args.out} --out outputs/filter_vis_semi_supervised")
 

@@ -1,7 +1,7 @@
 """Train the report's CNN on FER-2013 and write a Kaggle submission.
 
     python train_cnn.py --data data/fer2013
-    python train_cnn.py --data sample --epochs 3 --out outputs/cnn_sample
+    python train_cnn.py --data sample --epochs 5 --out outputs/cnn_sample
 
 Reads   the FER-2013 table or folder (--data), or draws sample faces.
 Writes  to --out: model.keras (the epoch with the best validation accuracy), curves.png,

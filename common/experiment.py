@@ -89,6 +89,9 @@ def fit(
     Returns:
         the trained model, at its best epoch.
     """
+    if (folder / "metrics.json").exists():  # the last file that a finished run gets
+        print(f"{folder} is finished already.")
+        return models.load(folder)[0]
     hardware = training.prepare(seed=args.seed, precision=args.precision)
     held_out = split.validation_rows
     print(
@@ -145,7 +148,6 @@ def _write_results(folder, model, config, history, faces, held_out):
         "model_sha256": runs.sha256(folder / "model.keras"),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    runs.write_json(folder / "metrics.json", result)
     low, high = result["interval_95"]
     title = (
         f"{config['architecture'].upper()}: validation accuracy {result['accuracy']:.3f} "
@@ -163,6 +165,7 @@ def _write_results(folder, model, config, history, faces, held_out):
         kaggle.write_submission(submission, faces.test_ids, test_probabilities.argmax(axis=1))
         kaggle.check_submission(submission, faces.test_ids)
         written.append("submission.csv")
+    runs.write_json(folder / "metrics.json", result)
     print(f"{title}, epoch {best['epoch']} of {len(history)}.")
     print(f"Wrote {', '.join(written)} to {folder}.")
     if "submission.csv" in written:
@@ -170,14 +173,15 @@ def _write_results(folder, model, config, history, faces, held_out):
 
 
 def compare(named_runs, folder):
-    """Write two runs side by side: comparison.csv, comparison.png and comparison.txt.
+    """Write runs side by side: comparison.csv, comparison.png and comparison.txt.
 
     Args:
-        named_runs: dictionary of two names -> finished run folders with the same held-out rows.
+        named_runs: dictionary of two or three names -> finished run folders with the same held-out
+            rows; the last is compared with each of the others, row by row.
         folder: where the three files go.
     """
-    (name_a, run_a), (name_b, run_b) = named_runs.items()
-    said = comparison.sentences(name_a, run_a, name_b, run_b)
+    *others, (name, run) = named_runs.items()
+    said = [sentence for other in others for sentence in comparison.sentences(*other, name, run)]
     table = comparison.table(named_runs)
     runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
     runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
@@ -185,7 +189,7 @@ def compare(named_runs, folder):
     style.save(
         curves.compared_runs(histories, table),
         folder / "comparison.png",
-        source=f"{run_a}, {run_b}: {runs.command_line()}",
+        source=f"{', '.join(map(str, named_runs.values()))}: {runs.command_line()}",
     )
     print("\n".join(said))
     print(f"Wrote comparison.csv, comparison.png, comparison.txt to {folder}.")

@@ -3,9 +3,11 @@
 A hidden label leaves this module only as a count in a ledger: training sees `HIDDEN` in its place.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from common import data, metrics
+from common import data, metrics, runs
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
 HIDDEN = -1  # stands where a label was removed; no loss accepts it
@@ -153,20 +155,27 @@ def extra_images(faces, split, source):
     return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
 
 
-def check_teacher(run, faces, hidden, held_out, *, allow_leak=False):
+def check_teacher(run, architecture, faces, hidden, held_out, *, allow_leak=False):
     """Return what must be stamped on results of a given teacher, as a list of sentences.
 
     Args:
         run: the teacher's run folder.
+        architecture: of the student, which must be the teacher's.
         faces: the data set.
         hidden: the rows whose labels are removed.
         held_out: the validation rows.
         allow_leak: let a teacher pass that was trained on either.
 
     Raises:
-        ValueError: the teacher was trained on other data, on a removed label or on a validation
-            row.
+        ValueError: the teacher has another architecture, or was trained on other data, on a
+            removed label or on a validation row.
     """
+    found = runs.read_json(Path(run) / "config.json").get("architecture")
+    if found != architecture:
+        raise ValueError(
+            f"{run}: expected a teacher of the student's architecture, {architecture}, found "
+            f"{found}: choose another teacher, or --architecture {found}"
+        )
     seen = data.seen_by(run, faces)
     leaks = {
         f"{np.sum(seen[hidden]):,} of the {len(hidden):,} removed labels": seen[hidden].any(),

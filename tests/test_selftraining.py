@@ -113,6 +113,27 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     label_map = pd.read_csv(student / "pseudo_labels.csv")
     assert sorted(label_map[label_map["round"] == 1]["row"]) == sorted(hidden)
     assert {path.name for path in student.iterdir()} >= {"submission.csv", "ledger.png"}
+    compared = pd.read_csv(student / "comparison.csv")
+    assert list(compared["model"]) == ["labelled rows alone", "self-training"]
+    measured = runs.read_json(student / "metrics.json")["accuracy"]
+    assert compared["validation accuracy"][1] == pytest.approx(measured)
+
+
+def test_a_finished_stage_is_not_repeated(student, tmp_path):
+    import shutil
+
+    import semi_supervised
+
+    run = tmp_path / "run"
+    shutil.copytree(student, run)
+    (run / "metrics.json").unlink()  # killed while the student was measured
+    before = {path.relative_to(run): path.stat().st_mtime_ns for path in run.rglob("*/model.keras")}
+    weights = (run / "model.keras").read_bytes()
+    semi_supervised.main(["--resume", "--out", str(run)])
+    after = {path.relative_to(run): path.stat().st_mtime_ns for path in run.rglob("*/model.keras")}
+    assert before == after
+    assert (run / "model.keras").read_bytes() == weights
+    assert (run / "metrics.json").exists()
 
 
 def test_other_values_of_the_removed_labels_change_no_weight(student, small_data, tmp_path):
@@ -146,6 +167,9 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
     flags += ["--unlabelled", "0.5", "--teacher", str(trained_run)]
     with pytest.raises(ValueError, match=r"expected a teacher that never saw .* --allow-leak"):
         semi_supervised.main([*flags, "--out", str(tmp_path / "refused")])
+    other = [*flags[:2], "--unlabelled", "0.5", "--teacher", str(trained_run), "--allow-leak"]
+    with pytest.raises(ValueError, match=r"expected a teacher of .* architecture, cnn, found dnn"):
+        semi_supervised.main([*other, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
     assert "leak" in runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]

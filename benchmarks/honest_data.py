@@ -1,0 +1,195 @@
+"""What FER-2013 itself does to a score: repeated images, doubtful labels, rare classes.
+
+    python -m benchmarks.honest_data --data data/fer2013
+    python -m benchmarks.honest_data --data sample --folds 2 --epochs 1 --out outputs/honest_sample
+
+A network is cross-validated on the training rows, copies of an image always in the same fold, so
+that every row is predicted once by a network that never saw its image (and by the others, which
+did). From this follow
+- twins: rows whose image stands in the data again, as 568 of the test rows stand in train. How much
+  more often are they right when the image was seen, and what does that add to a score in which such
+  rows are as frequent as they are in test?
+- noise: how many labels a network that never saw them doubts with confidence. A row counts when it
+  gives another class at least the confidence that it gives that class' own rows on average
+  (Northcutt, Jiang, Chuang, "Confident learning", 2021, section 3.1).
+- classes: how often each occurs and is recognised.
+Folds are run folders in --out and are never repeated: start again after any kind of stop.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from common import cli, metrics, runs
+from common.labels import CLASS_NAMES, NUM_CLASSES
+
+RESULTS = runs.PROJECT / "results"
+
+
+def main():
+    """Train the folds that are missing, then write the three tables and what they say."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--architecture", choices=("cnn", "compact", "dnn"), default="compact")
+    options.add_argument("--folds", type=int, default=3)
+    cli.add_data(options)
+    cli.add_seed(options)
+    cli.add_training(options, epochs=10)
+    options.add_argument("--out", type=Path, default=Path("outputs/honest_data"))
+    args = options.parse_args()
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from common import data, experiment, models, training
+
+    faces = data.load(args.data)
+    labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
+    folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
+    unseen = np.empty((len(labels), NUM_CLASSES))
+    seen = np.zeros_like(unseen)
+    for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
+        folder = args.out / f"fold-{number}"
+        split = data.Split(train_rows, held_out, args.seed, faces.data_hash)
+        runs.write_json(folder / "config.json", {"architecture": args.architecture})
+        data.save_split(folder / "split.npz", split)
+        model = experiment.fit(
+            args,
+            folder,
+            args.architecture,
+            faces,
+            split,
+            images=faces.train_images[train_rows],
+            targets=training.soft_labels(labels[train_rows]),
+            weights=training.row_weights(labels[train_rows], args.class_weight),
+        )
+        unseen[held_out] = models.predict(model, faces.train_images[held_out])
+        seen[train_rows] += models.predict(model, faces.train_images[train_rows])
+    seen /= args.folds - 1
+
+    in_test = np.isin(
+        data.duplicate_groups(np.concatenate([faces.train_images, faces.test_images]))[
+            len(labels) :
+        ],
+        groups,
+    ).mean()
+    notes = [
+        twins(labels, groups, unseen, seen, in_test),
+        noise(labels, groups, unseen, args.out),
+        classes(labels, unseen),
+    ]
+    how = (
+        f"{args.architecture}, {args.folds} folds x {args.epochs} epochs, seed {args.seed}, "
+        f"n = {len(labels):,} training rows"
+    )
+    runs.write_text(RESULTS / "data_notes.txt", "\n".join([*notes, f"Measured with {how}."]) + "\n")
+    print("\n".join(notes))
+    print(
+        "Wrote results/data_twins.csv, data_noise.csv, data_classes.csv, data_notes.txt; the most "
+        f"doubtful rows: {args.out / 'doubtful.csv'}."
+    )
+
+
+def twins(labels, groups, unseen, seen, in_test):
+    """Write how often rows with a copy are right, unseen and seen; return a sentence."""
+    repeated = np.bincount(groups)[groups] > 1
+    rows = []
+    for name, mask in (("image stands there again", repeated), ("all others", ~repeated)):
+        right_unseen, right_seen = ((p.argmax(axis=1) == labels)[mask] for p in (unseen, seen))
+        gain, low, high = metrics.difference_interval(right_seen, right_unseen)
+        rows.append(
+            {
+                "rows": name,
+                "n": int(mask.sum()),
+                "right, image never seen": f"{right_unseen.mean():.4f}",
+                "right, image seen in training": f"{right_seen.mean():.4f}",
+                "difference": f"{gain:.4f}",
+                "95 % low": f"{low:.4f}",
+                "95 % high": f"{high:.4f}",
+            }
+        )
+    runs.write_table(RESULTS / "data_twins.csv", rows)
+    gain, low, high = (100 * in_test * float(rows[0][key]) for key in rows[0] if key[0] in "d9")
+    return (
+        f"{in_test:.1%} of the test images also stand in train. A row whose image stands there "
+        f"again is right in {float(rows[0]['right, image never seen']):.1%} of cases when the "
+        f"network never saw it and {float(rows[0]['right, image seen in training']):.1%} when it "
+        f"did: known twins add about {gain:.1f} points [{low:.1f}, {high:.1f}] to a test score. "
+        "Validation scores here are free of that, as copies stay on one side."
+    )
+
+
+def noise(labels, groups, unseen, folder):
+    """Write how many labels of each class are doubted for which other; return a sentence."""
+    threshold = np.array([unseen[labels == code, code].mean() for code in range(NUM_CLASSES)])
+    confident = np.where(unseen >= threshold, unseen, -1.0)
+    choice = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), labels)
+    doubted = choice != labels
+    counts = metrics.confusion_counts(labels, choice)
+    runs.write_table(
+        RESULTS / "data_noise.csv",
+        [
+            {"label": CLASS_NAMES[code], "rows": int(counts[code].sum())}
+            | dict(zip(CLASS_NAMES, counts[code].tolist(), strict=True))
+            | {"doubted": f"{1 - counts[code, code] / counts[code].sum():.4f}"}
+            for code in range(NUM_CLASSES)
+        ],
+    )
+    margin = unseen.max(axis=1) - unseen[np.arange(len(labels)), labels]
+    order = np.argsort(-np.where(doubted, margin, -1.0), kind="stable")[: doubted.sum()]
+    runs.write_table(
+        folder / "doubtful.csv",
+        [
+            {
+                "row": int(row),
+                "label": CLASS_NAMES[labels[row]],
+                "doubted for": CLASS_NAMES[choice[row]],
+                "probability": f"{unseen[row, choice[row]]:.3f}",
+                "of the label": f"{unseen[row, labels[row]]:.3f}",
+            }
+            for row in order
+        ],
+    )
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    contradictory = np.flatnonzero(np.bincount(pairs[0]) > 1)
+    low, high = metrics.wilson_interval(int(doubted.sum()), len(labels))
+    worst = max(range(NUM_CLASSES), key=lambda code: doubted[labels == code].mean())
+    among = np.isin(groups, contradictory)
+    return (
+        f"Networks that never saw them doubt {doubted.mean():.1%} [{low:.1%}, {high:.1%}] of the "
+        f"labels with confidence, most of them {CLASS_NAMES[worst]} "
+        f"({doubted[labels == worst].mean():.1%}), and {doubted[among].mean():.1%} of the "
+        f"{among.sum()} rows whose copies carry contradictory labels. That is the networks' doubt, "
+        "not proof of an error: where they are weak, they doubt more."
+    )
+
+
+def classes(labels, unseen):
+    """Write how often each class occurs and is recognised; return a sentence."""
+    counts = metrics.confusion_counts(labels, unseen.argmax(axis=1))
+    recall = np.diag(counts) / counts.sum(axis=1)
+    runs.write_table(
+        RESULTS / "data_classes.csv",
+        [
+            {
+                "class": name,
+                "rows": int(counts[code].sum()),
+                "share": f"{counts[code].sum() / counts.sum():.4f}",
+                "recall": f"{recall[code]:.4f}",
+                "precision": f"{counts[code, code] / max(counts[:, code].sum(), 1):.4f}",
+            }
+            for code, name in enumerate(CLASS_NAMES)
+        ],
+    )
+    sizes = counts.sum(axis=1)
+    rare, common = sizes.argmin(), sizes.argmax()
+    return (
+        f"{CLASS_NAMES[common].capitalize()} is {sizes[common] / max(sizes[rare], 1):.1f} times as "
+        f"frequent as {CLASS_NAMES[rare]}; always answering it would score "
+        f"{sizes[common] / sizes.sum():.1%}. Accuracy over all rows is "
+        f"{np.diag(counts).sum() / sizes.sum():.1%}, the mean over classes {recall.mean():.1%}."
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

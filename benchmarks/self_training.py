@@ -1,0 +1,128 @@
+"""What pseudo-labels are worth: fractions of removed labels x seeds, beside baseline and ceiling.
+
+    python -m benchmarks.self_training --data data/fer2013
+    python -m benchmarks.self_training --data sample --epochs 2 --fractions 0.5 --seeds 0 1
+
+For every seed a network learns from all labels (the ceiling, train_cnn.py), and for every fraction
+one learns from the labels that are left (the baseline) and a second one from those and from the
+baseline's pseudo-labels (semi_supervised.py). All take the same number of steps, a seed fixes the
+initial weights and which labels are removed, and all are measured on the same validation rows.
+Runs are kept in --out and never repeated: start the command again after any kind of stop.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from common import comparison, metrics, runs
+from common.figures import ledgers, style
+
+RESULTS = runs.PROJECT / "results"
+
+
+def main():
+    """Train what is missing, then compare everything."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--data", default="data")
+    options.add_argument("--fractions", type=float, nargs="+", default=[0.5, 0.8, 0.95])
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--out", type=Path, default=Path("outputs/self_training"))
+    args, training = options.parse_known_args()
+    training = training or ["--architecture", "compact", "--epochs", "6", "--batch-size", "128"]
+
+    compared = []
+    for seed in args.seeds:
+        common = ["--data", args.data, "--seed", str(seed), *training]
+        ceiling = args.out / "all-labels" / f"seed-{seed}"
+        finish("train_cnn.py", ceiling, common)
+        for fraction in args.fractions:
+            student = args.out / f"unlabelled-{fraction:g}" / f"seed-{seed}"
+            extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceiling)]
+            finish("semi_supervised.py", student, [*common, *extra])
+            compared.append(measure(fraction, seed, student, ceiling))
+
+    table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
+    facts = runs.provenance()["machine"]
+    machine = f"{facts['cpus']} x {facts['processor']}"
+    runs.write_text(
+        RESULTS / "self_training.csv",
+        table.assign(training=" ".join(training), machine=machine).to_csv(
+            index=False, float_format="%.4g"
+        ),
+    )
+    said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
+    runs.write_text(RESULTS / "self_training.txt", "\n".join(said) + "\n")
+    style.save(
+        ledgers.self_training(table),
+        RESULTS / "self_training.png",
+        source=f"python -m benchmarks.self_training, {' '.join(training)}",
+    )
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+    print("\n".join(said))
+    print("Wrote results/self_training.csv, .txt and .png.")
+
+
+def finish(script, folder, flags):
+    """Run a script to its end unless it has been there; go on where it was stopped."""
+    if (folder / "metrics.json").exists() and (
+        script == "train_cnn.py" or (folder / "comparison.csv").exists()
+    ):
+        return
+    begun = (folder / "config.json").exists()
+    command = [sys.executable, script, "--out", str(folder), *(["--resume"] if begun else flags)]
+    print(" ".join(command), flush=True)
+    subprocess.run(command, cwd=runs.PROJECT, check=True)
+
+
+def measure(fraction, seed, student, ceiling):
+    """Return one row of the table: accuracies on the same rows, and the paired test."""
+    baseline = student / "teacher"
+    _, labels, probabilities = comparison.load_together([baseline, student, ceiling])
+    correct = probabilities.argmax(axis=2) == labels
+    difference, low, high = metrics.difference_interval(correct[1], correct[0])
+    ledger = pd.read_csv(student / "ledger.csv")
+    last = ledger[ledger["class"] == "all"].iloc[-1]
+    return {
+        "unlabelled": fraction,
+        "seed": seed,
+        "n": len(labels),
+        "pseudo-labels": int(last["pseudo_labels"]),
+        "right": last["precision"],
+        "baseline": correct[0].mean(),
+        "self-training": correct[1].mean(),
+        "all labels": correct[2].mean(),
+        "difference": difference,
+        "95 % low": low,
+        "95 % high": high,
+        "p (McNemar)": metrics.mcnemar(correct[1], correct[0]).p_value,
+    }
+
+
+def sentence(fraction, group):
+    """Return what the seeds of one fraction say together."""
+    means = 100 * group[["baseline", "self-training", "all labels"]].mean()
+    start = (
+        f"{fraction:.0%} of the labels removed: baseline {means['baseline']:.1f} %, self-training "
+        f"{means['self-training']:.1f} %, all labels {means['all labels']:.1f} %"
+    )
+    if len(group) < 2:
+        return f"{start} (one seed: no interval)."
+    mean, half = metrics.mean_interval(100 * group["difference"].to_numpy())
+    verdict = (
+        "no effect that can be told from noise"
+        if abs(mean) <= half
+        else ("a gain" if mean > 0 else "a loss")
+    )
+    return (
+        f"{start}; self-training minus baseline {mean:+.1f} points [{mean - half:+.1f}, "
+        f"{mean + half:+.1f}] over {len(group)} seeds: {verdict}."
+    )
+
+
+if __name__ == "__main__":
+    main()
