@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common import metrics
 from common.figures import style
 from common.labels import CLASS_NAMES
 
@@ -33,6 +34,52 @@ def pseudo_labels(ledger, stamps=()):
         )
     if stamps:
         figure.suptitle("; ".join(stamps), fontsize=8, color="#D55E00")
+    return figure
+
+
+def self_training(table):
+    """Return accuracy by share of removed labels, and what self-training adds, seed by seed.
+
+    Args:
+        table: DataFrame with a row a fraction and seed: "unlabelled", "seed", "baseline",
+            "self-training", "all labels" (accuracies) and "difference", "n".
+    """
+    figure = style.new_figure(9, 3.8)
+    left, right = figure.subplots(1, 2)
+    fractions = sorted(table["unlabelled"].unique())
+    places = np.arange(len(fractions))
+    kinds = {
+        "all labels": (style.ACCENT, "s"),
+        "self-training": (style.VALIDATION, "o"),
+        "baseline": (style.TRAINING, "^"),
+    }
+    for kind, (colour, marker) in kinds.items():
+        means = table.groupby("unlabelled")[kind].mean()
+        left.plot(places, [means[x] for x in fractions], color=colour, label=kind)
+        left.plot(
+            np.searchsorted(fractions, table["unlabelled"]),
+            table[kind],
+            marker,
+            color=colour,
+            alpha=0.5,
+        )
+    left.set(ylabel=f"validation accuracy, n = {table['n'].iloc[0]:,}")
+    left.legend()
+    right.axhline(0, color="#888888", linewidth=1)
+    for place, fraction in zip(places, fractions, strict=True):
+        points = 100 * table.loc[table["unlabelled"] == fraction, "difference"].to_numpy()
+        right.plot(np.full(len(points), place), points, "o", color=style.VALIDATION, alpha=0.5)
+        if len(points) > 1:
+            mean, half = metrics.mean_interval(points)
+            right.errorbar(place + 0.12, mean, yerr=half, fmt="D", color="black", capsize=3)
+    right.set(ylabel="self-training minus baseline, points")
+    for axes in (left, right):
+        axes.set_xticks(places, [f"{fraction:.0%}" for fraction in fractions])
+        axes.set(xlabel="labels removed", xlim=(-0.4, len(fractions) - 0.6))
+    seeds = table["seed"].nunique()
+    figure.suptitle(
+        f"{seeds} seed{'s' * (seeds > 1)}, lines and diamonds: means, with 95 % intervals"
+    )
     return figure
 
 
