@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-CHUNK = 32  # images ascended at once: more gain nothing and take more memory
+CHUNK = 8  # images ascended at once: what a layer puts out for them stays in the cache
 FACES_CHUNK = 64  # images looked at at once
 NOISE = 0.1  # half the range of the white noise that ascent starts from, around mid-grey
 STEP = 0.02  # root mean square of what a step changes, in units of the pixel range
@@ -395,20 +395,16 @@ class _PatchProduct(keras.layers.Layer):
         down, across = self.convolution.kernel_size
         _, rows, columns, filters = self.convolution.output.shape
         grey = tf.squeeze(images, axis=-1)
-        patches = tf.stack(
-            [
-                tf.slice(grey, (0, row, column), (-1, rows, columns))
-                for row in range(down)
-                for column in range(across)
-            ],
-            axis=-1,
-        )
-        maps = tf.matmul(
-            tf.reshape(patches, (-1, down * across)),
-            tf.reshape(self.convolution.kernel, (down * across, filters)),
-        )
-        if self.convolution.use_bias:
-            maps = tf.nn.bias_add(maps, self.convolution.bias)
+        taps = [
+            tf.slice(grey, (0, row, column), (-1, rows, columns))
+            for row in range(down)
+            for column in range(across)
+        ]
+        weights = tf.reshape(self.convolution.kernel, (down * across, filters))
+        if self.convolution.use_bias:  # as a tap that is 1: no further pass over the maps
+            taps.append(tf.ones_like(taps[0]))
+            weights = tf.concat([weights, self.convolution.bias[tf.newaxis]], axis=0)
+        maps = tf.matmul(tf.reshape(tf.stack(taps, axis=-1), (-1, len(taps))), weights)
         return tf.reshape(maps, (-1, rows, columns, filters))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from fnmatch import filter as matching
 from pathlib import Path
 
 from common import records, runs
@@ -20,16 +21,17 @@ class Stage:
 
     name: str
     folder: Path  # that it writes
-    arguments: tuple  # script and flags, without --out
-    files: tuple  # patterns of names; each must match something that it wrote
+    arguments: list  # script and flags, without --out
+    files: list  # patterns of names; each must match something that it wrote
+    optional: tuple = ()  # patterns that it may leave out for now
     reads: tuple = ()  # run folders
-    trains: bool = False  # makes a run, which can be resumed
     where: tuple = ()  # flags that only say where something is, and change no result
+    trains: bool = False  # makes a run, which can be resumed
 
     @property
     def argv(self):
         """The script with the flags that decide what comes out, as a list of strings."""
-        return [*map(str, self.arguments), "--out", str(self.folder)]
+        return [*self.arguments, "--out", str(self.folder)]
 
     @property
     def command(self):
@@ -52,6 +54,17 @@ def finished(stage):
     return record if same and there else None
 
 
+def waits_for(stage):
+    """Return the names of the run folders that a stage reads and that are not finished."""
+    waits = []
+    for run in stage.reads:
+        try:
+            records.read(run)
+        except ValueError:
+            waits.append(str(run))
+    return waits
+
+
 def run_all(stages, logs):
     """Run the stages that are not finished, saying how each one went in one line.
 
@@ -68,10 +81,11 @@ def run_all(stages, logs):
     failures = {}
     for number, stage in enumerate(stages, 1):
         print(f"[{number}/{len(stages)}] {stage.name}: ", end="", flush=True)
-        if finished(stage):
+        record = finished(stage)
+        if record and not _missing(stage.optional, record["files"]):
             print("finished before")
-        elif missing := [str(run) for run in stage.reads if not _is_finished(run)]:
-            print(f"waits for {', '.join(missing)}")
+        elif unfinished := waits_for(stage):
+            print(f"waits for {', '.join(unfinished)}")
         else:
             start = time.monotonic()
             failure = _run(stage, logs)
@@ -105,9 +119,8 @@ def _run(stage, logs):
     after = _written(stage.folder)
     files = sorted(name for name in after if after[name] != before.get(name))
     kept = after if stage.trains else files  # a run that was all but finished writes little
-    for pattern in stage.files:
-        if not any(Path(name).match(pattern) for name in kept):
-            return f"expected it to write {pattern} to {stage.folder}, found no such file"
+    if missing := _missing(stage.files, kept):
+        return f"expected it to write {missing[0]} to {stage.folder}, found no such file"
     made = {
         **runs.provenance(),
         "command": stage.command,
@@ -123,16 +136,12 @@ def _run(stage, logs):
 
 def _weights(stage):
     """Return the SHA-256 of the weights of each run that a stage reads, or makes."""
-    folders = (stage.folder,) if stage.trains else stage.reads
+    folders = [*stage.reads, *([stage.folder] if stage.trains else [])]
     return {str(folder): records.read(folder).weights for folder in folders}
 
 
-def _is_finished(run):
-    try:
-        records.read(run)
-    except ValueError:
-        return False
-    return True
+def _missing(patterns, names):
+    return [pattern for pattern in patterns if not matching(names, pattern)]
 
 
 def _lines(path):
