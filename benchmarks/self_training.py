@@ -11,16 +11,13 @@ Runs are kept in --out and never repeated: start the command again after any kin
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import timing
 from common import comparison, metrics, runs
 from common.figures import ledgers, style
-
-RESULTS = runs.PROJECT / "results"
 
 
 def main():
@@ -39,44 +36,30 @@ def main():
     for seed in args.seeds:
         common = ["--data", args.data, "--seed", str(seed), *training]
         ceiling = args.out / "all-labels" / f"seed-{seed}"
-        finish("train_cnn.py", ceiling, common)
+        timing.finish("train_cnn.py", ceiling, common)
         for fraction in args.fractions:
             student = args.out / f"unlabelled-{fraction:g}" / f"seed-{seed}"
             extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceiling)]
-            finish("semi_supervised.py", student, [*common, *extra])
+            timing.finish("semi_supervised.py", student, [*common, *extra])
             compared.append(measure(fraction, seed, student, ceiling))
 
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
-    facts = runs.provenance()["machine"]
-    machine = f"{facts['cpus']} x {facts['processor']}"
     runs.write_text(
-        RESULTS / "self_training.csv",
-        table.assign(training=" ".join(training), machine=machine).to_csv(
+        timing.RESULTS / "self_training.csv",
+        table.assign(training=" ".join(training), machine=timing.machine()).to_csv(
             index=False, float_format="%.4g"
         ),
     )
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
-    runs.write_text(RESULTS / "self_training.txt", "\n".join(said) + "\n")
+    runs.write_text(timing.RESULTS / "self_training.txt", "\n".join(said) + "\n")
     style.save(
         ledgers.self_training(table),
-        RESULTS / "self_training.png",
+        timing.RESULTS / "self_training.png",
         source=f"python -m benchmarks.self_training, {' '.join(training)}",
     )
     print(table.to_string(index=False, float_format="{:.3f}".format))
     print("\n".join(said))
     print("Wrote results/self_training.csv, .txt and .png.")
-
-
-def finish(script, folder, flags):
-    """Run a script to its end unless it has been there; go on where it was stopped."""
-    if (folder / "metrics.json").exists() and (
-        script == "train_cnn.py" or (folder / "comparison.csv").exists()
-    ):
-        return
-    begun = (folder / "config.json").exists()
-    command = [sys.executable, script, "--out", str(folder), *(["--resume"] if begun else flags)]
-    print(" ".join(command), flush=True)
-    subprocess.run(command, cwd=runs.PROJECT, check=True)
 
 
 def measure(fraction, seed, student, ceiling):

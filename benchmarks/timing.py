@@ -90,6 +90,24 @@ def in_process(code, *, environment=None):
     return [float(number) for number in result.stdout.splitlines()[-1].split()]
 
 
+def finish(script, folder, flags):
+    """Run a training script to its end unless it has been there; go on where it was stopped."""
+    if (folder / "metrics.json").exists() and (
+        script != "semi_supervised.py" or (folder / "comparison.csv").exists()
+    ):
+        return
+    begun = (folder / "config.json").exists()
+    command = [sys.executable, script, "--out", str(folder), *(["--resume"] if begun else flags)]
+    print(" ".join(command), flush=True)
+    subprocess.run(command, cwd=runs.PROJECT, check=True)
+
+
+def machine():
+    """Return what this machine is, for example "2 x AMD EPYC"."""
+    facts = runs.provenance()["machine"]
+    return f"{facts['cpus']} x {facts['processor']}"
+
+
 def publish(name, rows):
     """Print rows as a table and keep them in `results/benchmark_<name>.csv`.
 
@@ -97,11 +115,9 @@ def publish(name, rows):
         name: of the benchmark.
         rows: list of dictionaries with the same keys.
     """
-    facts = runs.provenance()
-    machine = f"{facts['machine']['cpus']} x {facts['machine']['processor']}"
-    table = pd.DataFrame(rows)
-    print(table.to_string(index=False, float_format="{:.3g}".format))
-    print(machine)
+    table = pd.DataFrame(rows).assign(machine=machine())
+    print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
+    print(table["machine"][0])
     path = RESULTS / f"benchmark_{name}.csv"
-    runs.write_text(path, table.assign(machine=machine).to_csv(index=False, float_format="%.4g"))
+    runs.write_text(path, table.to_csv(index=False, float_format="%.4g"))
     print(f"Wrote {path.relative_to(runs.PROJECT)}.")

@@ -1,5 +1,7 @@
 """Loss and accuracy by epoch."""
 
+import numpy as np
+
 from common.figures import style
 
 
@@ -65,6 +67,26 @@ def compared_runs(histories, table):
     figure.suptitle(
         " and ".join(table["model"]) + f" on the same {table['n'].iloc[0]:,} validation rows"
     )
+    return figure
+
+
+def accuracy_by_minutes(histories):
+    """Return validation accuracy by minutes of training, one line a run, the best so far solid.
+
+    Args:
+        histories: dictionary of name -> rows with "minutes" and "validation_accuracy".
+    """
+    figure = style.new_figure(6, 3.8)
+    axes = figure.subplots()
+    colours = (style.TRAINING, style.VALIDATION, style.ACCENT)
+    for (name, history), colour in zip(histories.items(), colours, strict=False):
+        minutes = [row["minutes"] for row in history]
+        accuracy = [row["validation_accuracy"] for row in history]
+        axes.plot(minutes, accuracy, color=colour, alpha=0.3)
+        axes.plot(minutes, np.maximum.accumulate(accuracy), color=colour, label=name)
+        axes.annotate(f"{max(accuracy):.3f}", (minutes[-1], max(accuracy)), fontsize=7)
+    axes.set(xlabel="minutes of training", ylabel="validation accuracy")
+    axes.legend(loc="lower right")
     return figure
 
 

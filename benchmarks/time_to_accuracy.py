@@ -1,0 +1,66 @@
+"""Minutes of training until a given validation accuracy, against the report's own recipe.
+
+    python -m benchmarks.time_to_accuracy --data data/fer2013
+    python -m benchmarks.time_to_accuracy --data sample --report-epochs 2 --compact-epochs 2
+
+The report's CNN learns with a constant rate of Adam, flips and shifts, batches of 64 and no more
+than the report states; the compact CNN with what was found to pay here. Both are trained on this
+machine with the same split. Minutes are epochs times the median of an epoch's seconds, so that a
+pause does not count. Runs are kept in --out and never repeated.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from benchmarks import timing
+from common import comparison, runs
+from common.figures import curves, style
+
+ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
+COMPACT = ["--architecture", "compact", "--augmentation", "strong", "--batch-size", "128"]
+
+
+def main():
+    """Train what is missing, then publish table and figure."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--data", default="data")
+    options.add_argument("--report-epochs", type=int, default=24)
+    options.add_argument("--compact-epochs", type=int, default=60)
+    options.add_argument("--out", type=Path, default=Path("outputs/time_to_accuracy"))
+    args = options.parse_args()
+    contenders = {
+        "report's CNN and recipe": ["--recipe", "report", "--epochs", str(args.report_epochs)],
+        "compact CNN": [*COMPACT, "--epochs", str(args.compact_epochs)],
+    }
+    histories = {}
+    for name, flags in contenders.items():
+        folder = args.out / name.split()[0].replace("'s", "")
+        timing.finish("train_cnn.py", folder, ["--data", args.data, *flags])
+        history = comparison.load_history(folder)
+        seconds = statistics.median(row["seconds"] for row in history)
+        histories[name] = [row | {"minutes": row["epoch"] * seconds / 60} for row in history]
+    rows = []
+    for accuracy in ACCURACIES:
+        minutes = {name: minutes_until(history, accuracy) for name, history in histories.items()}
+        report, compact = minutes.values()
+        ratio = report / compact if report and compact else None
+        rows.append({"validation accuracy": accuracy, **minutes, "times as fast": ratio})
+    timing.publish("time_to_accuracy", rows)
+    style.save(
+        curves.accuracy_by_minutes(histories),
+        timing.RESULTS / "time_to_accuracy.png",
+        source=f"{timing.machine()}: {runs.command_line()}",
+    )
+    print("Wrote results/time_to_accuracy.png.")
+
+
+def minutes_until(history, accuracy):
+    """Return after how many minutes a run first reached an accuracy, or None."""
+    return next((row["minutes"] for row in history if row["validation_accuracy"] >= accuracy), None)
+
+
+if __name__ == "__main__":
+    main()
