@@ -155,9 +155,9 @@ def main(argv=None):
         epochs = round(args.epochs * total / len(labelled))
         teacher = train_part("teacher", faces.train_images[labelled], targets, weights, epochs)
 
-    compared = {"labelled rows alone": args.teacher or args.out / "teacher"}
+    compared = {"teacher": args.teacher or args.out / "teacher"}
     if args.ceiling:
-        compared["all labels"] = args.ceiling
+        compared["ceiling"] = args.ceiling
 
     ledger, label_map = [], []
     for number in range(1, args.rounds + 1):
@@ -192,7 +192,7 @@ def main(argv=None):
                 f"Round {row['round']}: {row['pseudo_labels']:,} of {len(hidden):,} removed labels "
                 f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
             )
-    experiment.compare(compared | {"self-training": args.out}, args.out)
+    experiment.compare(compared | {"student": args.out}, args.out)
     if stamps:
         print("\n".join(stamps))
     print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")

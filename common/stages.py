@@ -47,11 +47,12 @@ def finished(stage):
     """
     try:
         record = runs.read_json(stage.folder / RECORD)
-        same = record["argv"] == stage.argv and record["weights"] == _weights(stage)
+        same = record["argv"] == stage.argv and record["weights"] == _weights(_watched(stage))
         there = all((stage.folder / name).is_file() for name in record["files"])
-    except (ValueError, KeyError, TypeError):
+        complete = {"command", "printed"} <= record.keys()
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return record if same and there else None
+    return record if same and there and complete else None
 
 
 def waits_for(stage):
@@ -97,10 +98,11 @@ def run_all(stages, logs):
 
 def _run(stage, logs):
     """Run a stage and record it; return the last line of its error, or an empty string."""
-    start = time.monotonic()
+    start, facts = time.monotonic(), runs.provenance()
     record = stage.folder / RECORD
     record.unlink(missing_ok=True)
     begun = stage.trains and (stage.folder / "config.json").exists()
+    weights = _weights(stage.reads)
     before = _written(stage.folder)
     script, *flags = [*stage.argv, *stage.where]
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
@@ -121,11 +123,13 @@ def _run(stage, logs):
     kept = after if stage.trains else files  # a run that was all but finished writes little
     if missing := _missing(stage.files, kept):
         return f"expected it to write {missing[0]} to {stage.folder}, found no such file"
+    if stage.trains:
+        weights |= _weights([stage.folder])
     made = {
-        **runs.provenance(),
+        **facts,
         "command": stage.command,
         "argv": stage.argv,
-        "weights": _weights(stage),
+        "weights": weights,
         "files": sorted(kept),
         "printed": _lines(logged),
         "seconds": round(time.monotonic() - start, 1),
@@ -134,9 +138,13 @@ def _run(stage, logs):
     return ""
 
 
-def _weights(stage):
-    """Return the SHA-256 of the weights of each run that a stage reads, or makes."""
-    folders = [*stage.reads, *([stage.folder] if stage.trains else [])]
+def _watched(stage):
+    """Return the run folders that a stage reads, and the one that it makes."""
+    return [*stage.reads, *([stage.folder] if stage.trains else [])]
+
+
+def _weights(folders):
+    """Return the SHA-256 of the weights of each run."""
     return {str(folder): records.read(folder).weights for folder in folders}
 
 

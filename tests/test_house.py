@@ -20,7 +20,12 @@ ORDER = (
     "kaggle",
     "photos",
     "comparison",
+    "contents",
+    "records",
+    "stages",
+    "page",
     "figures",
+    "parts",
     "augment",
     "models",
     "training",
@@ -32,7 +37,7 @@ ORDER = (
     "attacks",
 )
 HEAVY = {"tensorflow", "keras", "matplotlib", "pandas", "sklearn", "scipy"}
-WITHOUT_KERAS = ORDER[: ORDER.index("figures") + 1]
+WITHOUT_KERAS = ORDER[: ORDER.index("parts") + 1]
 
 
 def imported(path):

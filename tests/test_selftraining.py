@@ -114,7 +114,7 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     assert sorted(label_map[label_map["round"] == 1]["row"]) == sorted(hidden)
     assert {path.name for path in student.iterdir()} >= {"submission.csv", "ledger.png"}
     compared = pd.read_csv(student / "comparison.csv")
-    assert list(compared["model"]) == ["labelled rows alone", "self-training"]
+    assert list(compared["model"]) == ["teacher", "student"]
     measured = runs.read_json(student / "metrics.json")["accuracy"]
     assert compared["validation accuracy"][1] == pytest.approx(measured)
 

@@ -1,0 +1,169 @@
+"""One HTML page that needs nothing but itself: figures, tables, sentences and gaps.
+
+A part of the page is a dictionary of title, introduction and blocks. The functions here make
+blocks; `write` puts them on the page. All text is escaped by the template.
+"""
+
+import base64
+import csv
+import math
+from pathlib import Path
+
+import jinja2
+
+from common import runs
+
+KINDS = {".png": "png", ".gif": "gif"}  # of image that a page can hold
+HASH_DIGITS = 12
+SCALE = 96 / 150  # of a browser's pixels an inch to a figure's, so that all text has one size
+
+
+def figure(path, title, caption, made):
+    """Return an image, as it was written, with what made it.
+
+    Args:
+        path: a PNG or a GIF.
+        title: short; also said to those who cannot see the image.
+        caption: how to read it.
+        made: of `made`.
+    """
+    image, kind = Path(path).read_bytes(), KINDS[Path(path).suffix]
+    width = int.from_bytes(image[16:20]) if kind == "png" else int.from_bytes(image[6:8], "little")
+    return {
+        "kind": "figure",
+        "title": title,
+        "caption": caption,
+        "source": f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}",
+        "width": round(SCALE * width) if kind == "png" else width,
+        "made": made,
+    }
+
+
+def table(title, rows, made=None):
+    """Return a table.
+
+    Args:
+        title: above it.
+        rows: list of dictionaries with the same keys, which head the columns; two whose names end
+            in "95 % low" and "95 % high" become one.
+        made: of `made`.
+    """
+    rows = [_with_intervals(row) for row in rows]
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    numbers = [all(is_number for _, is_number in column) for column in zip(*cells, strict=True)]
+    header = list(zip(rows[0], numbers, strict=True)) if rows else []
+    return {"kind": "table", "title": title, "header": header, "rows": cells, "made": made}
+
+
+def sentences(lines, title="Observations"):
+    """Return sentences as a list."""
+    return {"kind": "sentences", "title": title, "lines": list(lines)}
+
+
+def gap(what, commands, reason=""):
+    """Return what stands where something is missing.
+
+    Args:
+        what: is missing.
+        commands: that fill the gap.
+        reason: why it is missing, if that is known.
+    """
+    return {"kind": "gap", "what": what, "commands": list(commands), "reason": str(reason)}
+
+
+def made(command, *finished_runs):
+    """Return what a figure needs to be made again: command, run, seed, data and weights.
+
+    Args:
+        command: that wrote it.
+        finished_runs: `records.Run`, those that it shows.
+    """
+    return {
+        "command": command,
+        "runs": [
+            {
+                "folder": str(run.folder),
+                "seed": run.seed,
+                "data": run.data_hash[:HASH_DIGITS],
+                "weights": run.weights[:HASH_DIGITS],
+            }
+            for run in finished_runs
+        ],
+    }
+
+
+def interval(value, low, high):
+    """Return a fraction with its interval, as text."""
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def read_table(path, columns=None):
+    """Return the rows of a CSV file as dictionaries, or of some columns of it.
+
+    Raises:
+        ValueError: there is no such file, or a column is missing.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: _parsed(row[name]) for name in columns or row} for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected a table, found none ({error})") from error
+
+
+def write(path, **content):
+    """Write the page, atomically, and return how many bytes it has.
+
+    Args:
+        path: ends in `.html`.
+        content: what `page.html` takes: title, introduction, summary (blocks), parts.
+    """
+    counts = {"figure": 0, "table": 0}
+    for part in content["parts"]:
+        part["gaps"] = sum(block["kind"] == "gap" for block in part["blocks"])
+        for block in part["blocks"]:
+            if block["kind"] in counts:
+                counts[block["kind"]] += 1
+                block["number"] = counts[block["kind"]]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("page.html").render(content)
+    runs.write_text(path, text)
+    return len(text.encode())
+
+
+def _with_intervals(row):
+    """Return a row with one column for the two ends of each interval."""
+    joined = {}
+    for name, value in row.items():
+        if name.endswith("95 % low") and f"{name[:-3]}high" in row:
+            ends = value, row[f"{name[:-3]}high"]
+            known = all(isinstance(end, int | float) for end in ends)
+            joined[name[:-4]] = f"[{ends[0]:.3f}, {ends[1]:.3f}]" if known else ""
+        elif not name.endswith("95 % high"):
+            joined[name] = value
+    return joined
+
+
+def _cell(value):
+    """Return (text, whether it is a number) of the value of a cell."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}", True
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{value:.3g}", True
+    return "" if value is None else str(value), False
+
+
+def _parsed(text):
+    """Return the number that a cell of a CSV file holds, or else its text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

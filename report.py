@@ -1,0 +1,142 @@
+"""Make every figure and table of the report again, and put them on one page.
+
+    python report.py
+    python report.py --from-scratch --data data/fer2013 --out outputs/full_report
+
+Reads   finished runs (--cnn, --dnn, --semi-supervised) and, to look into them, the data they were
+        trained on (--data); results/ for what was measured of the data and of speed.
+Writes  to --out: report.html, which holds all it shows and needs no network; a folder for each
+        script that was run, with stage.json (command, weights, versions, seconds), and its log.
+Expect  about five minutes on two CPU cores the first time, seconds afterwards: what is finished,
+        on the same weights, is not done again. --from-scratch trains first, which takes hours, and
+        goes on where it was stopped. What is missing leaves a gap that names the command to fill
+        it. If a script fails, the page is written all the same and the exit status is 1.
+"""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from common import cli, contents, runs
+
+
+def build_parser():
+    """Return the flags of this script."""
+    options = cli.parser(__doc__)
+    for key, (name, _) in contents.MODELS.items():
+        options.add_argument(
+            f"--{key.replace('_', '-')}",
+            metavar="RUN",
+            type=Path,
+            default=Path("pretrained") / key,
+            help=f"run of the {name} (default: %(default)s)",
+        )
+    cli.add_data(options)
+    cli.add_out(options, __file__)
+    cli.add_seed(options)
+    options.add_argument(
+        "--from-scratch", action="store_true", help="train the three runs first, into --out"
+    )
+    options.add_argument(
+        "--epochs", metavar="N", type=cli.positive, help="of each training (default: the scripts')"
+    )
+    options.add_argument(
+        "--no-run", action="store_true", help="make the page of what is there, run nothing"
+    )
+    return options
+
+
+def main(argv=None):
+    """Run the stages that are not finished, and write the page."""
+    options = build_parser()
+    args = options.parse_args(argv)
+    if args.epochs and not args.from_scratch:
+        raise ValueError("--epochs: expected --from-scratch too, as nothing else trains")
+    for key in contents.MODELS if args.from_scratch else ():
+        if getattr(args, key) != options.get_default(key):
+            raise ValueError(
+                f"--{key.replace('_', '-')}: expected no run beside --from-scratch, which makes it"
+            )
+        setattr(args, key, args.out / key)
+    from common import page, parts, stages
+
+    runs.check_writable(args.out)
+    training, looking = _training(args), _looking(args)
+    failures = {}
+    if not args.no_run:
+        plan = [*(training if args.from_scratch else ()), *looking]
+        failures = stages.run_all(plan, args.out)
+
+    flags = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--no-run"]
+    sources = parts.Sources(
+        plan={stage.name: stage for stage in (*training, *looking)},
+        failures=failures,
+        command=shlex.join(["python", "report.py", *flags]),
+        trains=args.from_scratch,
+        folder=args.out,
+    )
+    content = parts.build(sources)
+    path = args.out / "report.html"
+    size = page.write(path, **content)
+    gaps = sum(part["gaps"] for part in content["parts"])
+    print(f"Wrote report.html ({size / 2**20:.1f} MiB; gaps: {gaps or 'none'}) to {args.out}.")
+    print(f"Open it in a browser: {path.resolve().as_uri()}")
+    if failures:
+        sys.exit(1)
+
+
+def _training(args):
+    """Return the stages that train the three runs, in order."""
+    from common.stages import Stage
+
+    flags = ["--seed", str(args.seed)]
+    flags += [] if args.data is None else ["--data", args.data]
+    flags += [] if args.epochs is None else ["--epochs", str(args.epochs)]
+    plan = []
+    for key, (_, script) in contents.MODELS.items():
+        compared = key == "semi_supervised"
+        plan.append(
+            Stage(
+                key,
+                getattr(args, key),
+                [script, *flags, *(["--ceiling", str(args.cnn)] if compared else [])],
+                ["metrics.json", *(file for file, *_ in contents.FIGURES[key])],
+                reads=[args.cnn] if compared else [],
+                trains=True,
+            )
+        )
+    return plan
+
+
+def _looking(args):
+    """Return the stages that look into the runs, in the report's order."""
+    from common.stages import Stage
+
+    plan = []
+    for name, script, model, *more in (
+        ("confusion", "confusion.py", args.cnn),
+        ("saliency", "saliency.py", args.cnn),
+        ("filter_vis", "filter_vis.py", args.cnn, "--part", "ascent", "outputs", "classes"),
+        ("filter_vis_semi_supervised", "filter_vis.py", args.semi_supervised),
+        ("adversarial", "adversarial.py", args.cnn),
+    ):
+        files = [file for file, *_ in contents.FIGURES[name]]
+        plan.append(
+            Stage(
+                name,
+                args.out / name,
+                [script, "--model", str(model), "--seed", str(args.seed), *more],
+                [file for file in files if file not in contents.NEED_DATA],
+                optional=[file for file in files if file in contents.NEED_DATA],
+                reads=[model],
+                where=[] if args.data is None else ["--data", args.data],
+            )
+        )
+    return plan
+
+
+if __name__ == "__main__":
+    # A stage must not go on alone when this script is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    cli.run(main)
