@@ -197,6 +197,8 @@ def begin(args, **facts):
     folder = check_writable(args.out)
     path = folder / "config.json"
     if args.resume:
+        for leftover in folder.rglob(".*.tmp*"):  # of `atomic_write`, when a kill came in between
+            leftover.unlink()
         config = read_json(path)
         for name, value in facts.items():
             if config.get(name) != value:

@@ -85,6 +85,16 @@ def test_resume_recalls_the_flags(tmp_path):
         runs.recall_flags(parse(tmp_path / "other", "--resume"), options())
 
 
+def test_what_a_kill_left_half_written_is_gone_after_resuming(tmp_path):
+    runs.begin(parse(tmp_path), architecture="cnn")
+    writing = runs.atomic_write(tmp_path / "state" / "epoch-00001.npz")
+    half = writing.__enter__()  # and never leave, as after a kill
+    half.write_bytes(b"half")
+    runs.begin(parse(tmp_path, "--resume"), architecture="cnn")
+    assert not half.exists()
+    assert (tmp_path / "config.json").exists()
+
+
 def test_a_run_is_not_written_over_unless_asked(tmp_path):
     runs.begin(parse(tmp_path), architecture="cnn")
     runs.save_state(tmp_path, 1, {}, {})
