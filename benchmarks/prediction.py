@@ -3,11 +3,12 @@
     python -m benchmarks.prediction --rows 2048 --rounds 3
 
 The alternative is `model.predict` as it comes: batches of 32, TensorFlow's default settings for
-this processor. The same with oneDNN switched on tells how much of the gain that is, and other
-batch sizes of ours whether the one in use is the best. Every measurement is a process of its own;
-ours includes making its graph, as every call does. All are float32, where the convolutions run at
-what the processor can multiply: the processor's own time (ms an image, all cores added up, hardly
-disturbed by other work on the machine) tells how much is left beside them.
+this processor, which may leave oneDNN off. The same with oneDNN switched on tells how much of the
+gain that is, and other batch sizes of ours whether the one in use is the best. Every measurement
+is a process of its own; ours includes making its graph, as every first call does. In float32 the
+convolutions run at what the processor can multiply: the processor's own time (ms an image, all
+cores added up, hardly disturbed by other work on the machine) tells how much is left beside them.
+Ours with --half computes in bfloat16, as predict.py --half does.
 """
 
 import argparse
@@ -20,7 +21,8 @@ import time
 import numpy as np
 from common import data, models
 images = np.random.default_rng(0).integers(0, 256, ({rows}, 48, 48), dtype=np.uint8)
-model = models.build("cnn")
+model = models.load("pretrained/cnn")[0]
+half = models.load("pretrained/cnn", half=True)[0]
 
 def measure(predict):
     by_keras = model.predict(data.to_inputs(images[:64]), verbose=0)
@@ -33,6 +35,9 @@ def measure(predict):
 OURS = """
 models.BATCH = {batch} or models.BATCH
 measure(lambda images: models.predict(model, images))
+"""
+HALF = """
+measure(lambda images: models.predict(half, images))
 """
 KERAS = """
 measure(lambda images: model.predict(data.to_inputs(images), verbose=0))
@@ -53,6 +58,7 @@ def main():
     baseline = "model.predict, default settings"
     contenders = {
         "ours": setup + OURS.format(batch=0),
+        "ours, --half": setup + HALF,
         baseline: untouched + setup + KERAS,
         "model.predict, oneDNN on": setup + KERAS,
         **{

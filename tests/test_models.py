@@ -139,6 +139,16 @@ def test_weights_come_back_from_a_run(tmp_path):
     np.testing.assert_array_equal(plain(images()), loaded(images()))
 
 
+def test_half_precision_is_right_to_two_digits(tmp_path):
+    models.save(tmp_path / "model.keras", models.build("compact"), "compact")
+    faces = np.random.default_rng(1).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    full, half = (models.load_weights("compact", tmp_path / "model.keras", half=h) for h in (0, 1))
+    answers = [models.predict(model, faces) for model in (full, half)]
+    np.testing.assert_allclose(*answers, atol=0.02)
+    assert not np.array_equal(*answers)
+    assert {array.dtype for array in half.get_weights()} == {np.dtype("float32")}
+
+
 def test_weights_other_than_the_measured_ones_are_refused(tmp_path):
     models.save(tmp_path / "model.keras", models.build("dnn"), "dnn")
     runs.write_json(tmp_path / "config.json", {"architecture": "dnn"})
