@@ -99,9 +99,14 @@ def main(argv=None):
     from common import comparison, data, experiment, models, selftraining, training
     from common.figures import ledgers, style
 
-    for run in filter(None, (args.teacher, args.ceiling)):
-        comparison.load_predictions(run)  # better to fail before training than after
     faces, split = experiment.load_data(args)
+    for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
+        data.check_split(data.load_split(Path(run) / "split.npz"), faces)
+        if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
+            raise ValueError(
+                f"{run}: expected the validation rows of this run, found others: take a run with "
+                "the same --split-seed and --validation"
+            )
     visible, hidden = selftraining.hide_labels(
         faces, split.train_rows, args.unlabelled, seed=args.seed
     )

@@ -18,7 +18,8 @@ from common import comparison, runs
 from common.figures import curves, style
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
-COMPACT = ["--architecture", "compact", "--augmentation", "strong", "--batch-size", "128"]
+COMPACT = ["--architecture", "compact", "--augmentation", "strong"]
+COMPACT += ["--batch-size", "128", "--learning-rate", "0.1"]
 
 
 def main():

@@ -173,3 +173,14 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
     assert "leak" in runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
+
+
+def test_a_ceiling_with_other_validation_rows_is_refused_before_training(
+    trained_run, small_data, tmp_path
+):
+    import semi_supervised
+
+    flags = ["--data", str(small_data), "--unlabelled", "0.5", "--ceiling", str(trained_run)]
+    with pytest.raises(ValueError, match=r"expected the validation rows of this run, found others"):
+        semi_supervised.main([*flags, "--split-seed", "1", "--out", str(tmp_path / "refused")])
+    assert not (tmp_path / "refused").exists()
