@@ -762,8 +762,10 @@ def load_split(path):
         rows = np.concatenate([loaded.train_rows, loaded.validation_rows])
         if rows.dtype != np.int64 or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
             raise ValueError("its rows are not row numbers, each one once")
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: expected the split of a trained run, found none: train one first"
+        ) from error
     except Exception as error:  # whatever a damaged or foreign file leads to
         raise ValueError(
             f"{path}: expected a split as saved with a run, found something else ({error})"

@@ -51,4 +51,6 @@ def test_the_script_learns_from_a_teacher_and_records_it(trained_run, small_data
     train_dnn.main(["--resume", "--out", str(tmp_path / "student")])
     with pytest.raises(ValueError, match="take one with the same --split-seed"):
         train_dnn.main([*flags, "--split-seed", "1", "--out", str(tmp_path / "refused")])
+    with pytest.raises(FileNotFoundError, match="expected the split of a trained run, found none"):
+        train_dnn.main([*flags[:4], "--teacher", "nothing", "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
