@@ -141,7 +141,7 @@ def main(argv=None):
     args.source = f"{args.model}: {runs.command_line(argv)}"
     import numpy as np
 
-    from common import attacks, data, models
+    from common import data, models, robustness
 
     runs.check_writable(args.out)
     network = models.logits_model(models.load(args.model)[0])
@@ -162,7 +162,7 @@ def main(argv=None):
         data.check_split(held, faces)
         others[run] = models.logits_model(models.load(run)[0]), held
     eligible = np.flatnonzero(labels != args.targeted)
-    chosen, weights = attacks.even_sample(labels[eligible], args.faces)
+    chosen, weights = robustness.even_sample(labels[eligible], args.faces)
     chosen = eligible[chosen]
     args.options = {
         "norm": args.norm,
@@ -295,11 +295,11 @@ def _show_targets(args, network, images, labels):
     from scipy.special import softmax
     from tqdm import tqdm
 
-    from common import attacks
+    from common import attacks, robustness
     from common.figures import attacks as figures
     from common.figures import style
 
-    candidates, _ = attacks.even_sample(labels, args.faces)
+    candidates, _ = robustness.even_sample(labels, args.faces)
     right = ~attacks.fooled(network, images[candidates], labels[candidates])
     numbers = [  # the first face of each emotion that is read right, or else the first
         rows[right[labels[candidates] == code].argmax()]
@@ -381,19 +381,19 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
     import numpy as np
     from tqdm import tqdm
 
-    from common import attacks
+    from common import attacks, robustness
     from common.figures import attacks as figures
     from common.figures import style
 
     targeted = args.targeted is not None
     aims = np.full_like(labels, args.targeted) if targeted else labels
     with tqdm(total=len(images), desc="robustness", unit=" faces", delay=2, disable=None) as bar:
-        found = attacks.robustness(
+        found = robustness.measure(
             network,
             images,
             aims,
             eps=np.array(args.curve) * args.unit,
-            attacks=args.attack,
+            kinds=args.attack,
             targeted=targeted,
             progress=bar.update,
             generator=np.random.default_rng(args.seed),
@@ -402,14 +402,14 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
     curves, table = {}, []
     for name, in_8_bits in itertools.product(found.predictions, ("no", "yes")):
         predictions = (found.rounded if in_8_bits == "yes" else found.predictions)[name]
-        curves[name, in_8_bits] = attacks.weighted_shares(predictions == aims, labels, weights)
+        curves[name, in_8_bits] = robustness.weighted_shares(predictions == aims, labels, weights)
         for size, share, error, emotions in zip(args.curve, *curves[name, in_8_bits], strict=True):
             row = {"attack": name, "in_8_bits": in_8_bits, "size_255": f"{size:g}"}
             row |= {"all": f"{share:.4f}", "standard_error": f"{error:.4f}"}
             table.append(row | dict(zip(CLASS_NAMES, (f"{x:.4f}" for x in emotions), strict=True)))
     runs.write_table(args.out / "robustness.csv", table)
     quartiles = {
-        name: attacks.size_quartiles(sizes, labels, weights) / args.unit
+        name: robustness.size_quartiles(sizes, labels, weights) / args.unit
         for name, sizes in found.smallest.items()
     }
     runs.write_table(
@@ -484,7 +484,7 @@ def _ask_others(args, readers, images, labels, weights, numbers):
     import numpy as np
     from tqdm import tqdm
 
-    from common import attacks
+    from common import attacks, robustness
     from common.figures import attacks as figures
     from common.figures import style
 
@@ -515,7 +515,7 @@ def _ask_others(args, readers, images, labels, weights, numbers):
                 logits = attacks.predict_logits(reader, attacked)
                 predictions[kind][place, part] = logits.argmax(1)
     shares = {
-        kind: attacks.weighted_shares(array == aims, labels, weights)[0]
+        kind: robustness.weighted_shares(array == aims, labels, weights)[0]
         for kind, array in predictions.items()
     }
     names = [str(run) for run in readers]

@@ -96,17 +96,12 @@ def main(argv=None):
         runs.recall_flags(args, options)
     import numpy as np
 
-    from common import comparison, data, experiment, models, selftraining, training
+    from common import data, experiment, models, selftraining, training
     from common.figures import ledgers, style
 
     faces, split = experiment.load_data(args)
     for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
-        data.check_split(data.load_split(Path(run) / "split.npz"), faces)
-        if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
-            raise ValueError(
-                f"{run}: expected the validation rows of this run, found others: take a run with "
-                "the same --split-seed and --validation"
-            )
+        experiment.check_comparable(run, faces, split)
     visible, hidden = selftraining.hide_labels(
         faces, split.train_rows, args.unlabelled, seed=args.seed
     )

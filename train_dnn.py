@@ -40,11 +40,9 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         runs.recall_flags(args, options)
-    from common import comparison, experiment
+    from common import experiment
 
-    if args.versus:
-        comparison.load_predictions(args.versus)  # better to fail before training than after
-    experiment.train(args, "dnn")
+    experiment.train(args, "dnn", versus=args.versus)
     if args.versus:
         experiment.compare({"CNN": args.versus, "DNN": args.out}, args.out)
 

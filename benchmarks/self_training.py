@@ -1,7 +1,7 @@
 """What pseudo-labels are worth: fractions of removed labels x seeds, beside baseline and ceiling.
 
     python -m benchmarks.self_training --data data/fer2013
-    python -m benchmarks.self_training --data sample --epochs 2 --fractions 0.5 --seeds 0 1
+    python -m benchmarks.self_training --data sample --fractions 0.5 --architecture dnn --epochs 2
 
 For every seed a network learns from all labels (the ceiling, train_cnn.py), and for every fraction
 one learns from the labels that are left (the baseline) and a second one from those and from the
@@ -28,21 +28,27 @@ def main():
     options.add_argument("--data", default="data")
     options.add_argument("--fractions", type=float, nargs="+", default=[0.5, 0.8, 0.95])
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--architecture", choices=("cnn", "compact", "dnn"), default="compact")
     options.add_argument("--out", type=Path, default=Path("outputs/self_training"))
     args, training = options.parse_known_args()
-    training = training or ["--architecture", "compact", "--epochs", "6", "--batch-size", "128"]
+    training = training or ["--epochs", "6", "--batch-size", "128"]
+    script, network = "train_cnn.py", ["--architecture", args.architecture]
+    if args.architecture == "dnn":
+        script, network = "train_dnn.py", []
 
     compared = []
     for seed in args.seeds:
         common = ["--data", args.data, "--seed", str(seed), *training]
         ceiling = args.out / "all-labels" / f"seed-{seed}"
-        timing.finish("train_cnn.py", ceiling, common)
+        timing.finish(script, ceiling, [*common, *network])
         for fraction in args.fractions:
             student = args.out / f"unlabelled-{fraction:g}" / f"seed-{seed}"
             extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceiling)]
+            extra += ["--architecture", args.architecture]
             timing.finish("semi_supervised.py", student, [*common, *extra])
             compared.append(measure(fraction, seed, student, ceiling))
 
+    training = [args.architecture, *training]
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
     runs.write_text(
         timing.RESULTS / "self_training.csv",

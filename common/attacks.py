@@ -24,25 +24,6 @@ STEP = 2.5  # PGD can cross its ball 1.25 times (Madry et al. 2018, section 5)
 OVERSHOOT = 0.02  # DeepFool goes this much past the boundary (its section 2.1)
 GAP_FLOOR = 1e-6  # a tie of two logits must still lead to a step
 TINY = 1e-30  # divides what is zero anyway
-ON_GRID = 1e-6  # images as near to whole grey levels as this are not scored again
-
-
-class Robustness(NamedTuple):
-    """What became of n images under each attack at each of k sizes.
-
-    Attributes:
-        eps: float64 (k,), rising.
-        predictions: name of an attack -> int64 (k, n), the class predicted under it.
-        rounded: the same once the attacked images are rounded to 8 bits.
-        smallest: name -> float64 (n,), the smallest eps found that succeeds; inf where none did.
-        vanished: bool (n,), images whose gradient is zero throughout.
-    """
-
-    eps: np.ndarray
-    predictions: dict
-    rounded: dict
-    smallest: dict
-    vanished: np.ndarray
 
 
 # ----------------------------------------------------------------------------------------- attacks
@@ -123,9 +104,9 @@ def pgd(
         ValueError: images, labels, eps or a name is not as described, or several restarts are
             asked for that would all be the same.
     """
-    images, labels = _checked(model, images, labels)
+    images, labels = checked(model, images, labels)
     eps = _for_each(eps, images, "eps")
-    _check_choice(norm, NORMS, "norm")
+    check_choice(norm, NORMS, "norm")
     if steps < 1 or restarts < 1:
         raise ValueError(f"expected 1 or more steps and restarts, found {steps} and {restarts}")
     if restarts > 1 and not random_start:
@@ -138,7 +119,7 @@ def pgd(
     best_margin = np.full(len(images), -np.inf, np.float32)
     for _ in range(restarts):
         starts = _random_point(images, eps, norm, generator) if random_start else images
-        for part in _parts(len(images), batch_size):
+        for part in slices(len(images), batch_size):
             moved = graph.ascend(
                 images[part],
                 starts[part],
@@ -186,8 +167,8 @@ def deepfool(
     Raises:
         ValueError: images, labels or a name is not as described.
     """
-    images, labels = _checked(model, images, labels)
-    _check_choice(norm, NORMS, "norm")
+    images, labels = checked(model, images, labels)
+    check_choice(norm, NORMS, "norm")
     graph = _graph(model, norm, "cross-entropy")
     change = np.zeros(images.shape, np.float64)
     adversarial = images.copy()
@@ -195,7 +176,7 @@ def deepfool(
     for _ in range(steps):
         if not len(active):
             break
-        for part in _parts(len(active), batch_size):
+        for part in slices(len(active), batch_size):
             rows = active[part]
             gaps, gradients = (np.array(array) for array in graph.gaps(adversarial[rows]))
             # A black pixel cannot get darker nor a white one lighter: those stand still.
@@ -232,7 +213,7 @@ def random_noise(images, *, eps, norm="linf", generator):
     Raises:
         ValueError: eps or norm is not as described.
     """
-    return move(images, _random_direction(images, norm, generator), eps=eps, norm=norm)
+    return move(images, random_direction(images, norm, generator), eps=eps, norm=norm)
 
 
 def steepest(
@@ -250,11 +231,11 @@ def steepest(
     It is the gradient's sign ("linf") or the gradient at length 1 ("l2"); zero where the gradient
     is zero throughout. `move` goes along it; arguments and errors are those of `fgsm`.
     """
-    images, labels = _checked(model, images, labels)
-    _check_choice(norm, NORMS, "norm")
+    images, labels = checked(model, images, labels)
+    check_choice(norm, NORMS, "norm")
     graph = _graph(model, norm, loss)
     direction = np.empty_like(images)
-    for part in _parts(len(images), batch_size):
+    for part in slices(len(images), batch_size):
         direction[part] = graph.steepest(images[part], labels[part])
     return -direction if targeted else direction
 
@@ -280,7 +261,7 @@ def project(candidates, images, *, eps, norm="linf"):
     Raises:
         ValueError: eps is negative or no number, or norm is unknown.
     """
-    _check_choice(norm, NORMS, "norm")
+    check_choice(norm, NORMS, "norm")
     column = _for_each(eps, images, "eps").reshape(-1, *[1] * (images.ndim - 1))
     centre = np.asarray(images, np.float64)
     change = np.asarray(candidates, np.float64) - centre
@@ -294,13 +275,13 @@ def project(candidates, images, *, eps, norm="linf"):
     return np.where(beyond, np.nextafter(result, images), result)
 
 
-# ----------------------------------------------------------------------------------------- measure
+# ---------------------------------------------------------------------------------------- outcomes
 
 
 def predict_logits(model, images, *, batch_size=BATCH_SIZE):
     """Return the model's logits, float32 (n, 7)."""
     graph = _graph(model, "linf", "cross-entropy")
-    parts = [graph.logits(images[part]).numpy() for part in _parts(len(images), batch_size)]
+    parts = [graph.logits(images[part]).numpy() for part in slices(len(images), batch_size)]
     return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
 
 
@@ -323,7 +304,7 @@ def margins(logits, labels, *, targeted=False):
 
 def change_size(adversarial, images, *, norm="linf"):
     """Return float64 (n,): the size of each image's change in that norm."""
-    _check_choice(norm, NORMS, "norm")
+    check_choice(norm, NORMS, "norm")
     change = adversarial.astype(np.float64) - images
     if norm == "l2":
         return _length(change).reshape(-1)
@@ -356,197 +337,6 @@ def describe_vanished(flags, *, loss):
     )
 
 
-def smallest_eps(
-    model,
-    images,
-    labels,
-    *,
-    attack="pgd",
-    largest,
-    rounds=8,
-    norm="linf",
-    targeted=False,
-    batch_size=BATCH_SIZE,
-    **options,
-):
-    """Return float64 (n,): the smallest eps with which the attack succeeds, inf where none does.
-
-    Found by halving (0, largest] `rounds` times for each image by itself ("fgsm", "pgd"), or the
-    size of the change that DeepFool ends with. An image that is misread already has 0. A true
-    smallest eps may be lower: this is what the attack found.
-
-    Args:
-        model: puts out logits.
-        images: float32 (n, 48, 48, 1) in [0, 1].
-        labels: (n,) codes of the true classes, or of the targets.
-        attack: "fgsm", "pgd" or "deepfool".
-        largest: eps that is tried first; for DeepFool changes larger than that count as none.
-        rounds: halvings.
-        norm: one of `NORMS`.
-        targeted: towards `labels` rather than away from them.
-        batch_size: images at once.
-        options: further ones of `fgsm`, `pgd` or `deepfool`.
-
-    Raises:
-        ValueError: as `fgsm`, `pgd` and `deepfool` do, or a targeted DeepFool is asked for.
-    """
-    images, labels = _checked(model, images, labels)
-    common = {"norm": norm, "batch_size": batch_size, **options}
-    done = fooled(model, images, labels, targeted=targeted, batch_size=batch_size)
-    if attack == "deepfool":
-        if targeted:
-            raise ValueError("expected an untargeted attack for DeepFool: use PGD for targets")
-        found = deepfool(model, images, labels, **common)
-        size = change_size(found, images, norm=norm)
-        won = fooled(model, found, labels, batch_size=batch_size) & (size <= largest)
-        return np.where(done, 0.0, np.where(won, size, np.inf))
-    perturb = _perturber(model, images, labels, attack, targeted=targeted, **common)
-    found = perturb(np.arange(len(images)), np.full(len(images), float(largest)))
-    won = fooled(model, found, labels, targeted=targeted, batch_size=batch_size)
-    high = np.where(done, 0.0, np.where(won, largest, np.inf))
-    return _bisect(model, perturb, labels, np.zeros(len(images)), high, rounds, targeted=targeted)
-
-
-def robustness(
-    model,
-    images,
-    labels,
-    *,
-    eps,
-    generator,
-    attacks=("fgsm", "pgd", "deepfool"),
-    norm="linf",
-    targeted=False,
-    loss="cross-entropy",
-    steps=10,
-    step_size=None,
-    restarts=1,
-    rounds=3,
-    progress=None,
-    batch_size=BATCH_SIZE,
-):
-    """Return the `Robustness` of a model on these images: attacks and "noise" at every size.
-
-    A change that succeeds also lies in every larger ball. So PGD goes on only with the images that
-    no smaller ball was enough for, both as they are and rounded to 8 bits, and its success can only
-    grow with eps. FGSM and noise make one step each time, along a direction found once, and may
-    fail at a size although they succeed at a smaller one.
-
-    Args:
-        model: puts out logits.
-        images: float32 (n, 48, 48, 1) in [0, 1], one or more.
-        labels: (n,) codes of the true classes, or of the targets.
-        eps: the sizes, rising, 0 or more.
-        generator: `numpy.random.Generator` of the noise and the random starts.
-        attacks: any of "fgsm", "pgd" and "deepfool"; the last has a smallest eps but no sizes.
-        norm: one of `NORMS`.
-        targeted: towards `labels` rather than away from them; then without DeepFool.
-        loss: one of `LOSSES`.
-        steps: of PGD.
-        step_size: of PGD.
-        restarts: of PGD.
-        rounds: halvings between two sizes in the search for the smallest eps.
-        progress: called with the number of images done since the last call.
-        batch_size: images at once; the random numbers depend on it.
-
-    Raises:
-        ValueError: as the attacks do, or eps does not rise, or there is no image.
-    """
-    images, labels = _checked(model, images, labels)
-    if not len(images):
-        raise ValueError("expected one image or more, found none")
-    eps = np.asarray(eps, np.float64)
-    if eps.ndim != 1 or not len(eps) or (np.diff(eps) <= 0).any():
-        raise ValueError(f"expected rising sizes eps, found {eps.tolist()}")
-    options = {"norm": norm, "targeted": targeted, "loss": loss, "batch_size": batch_size}
-    pgd_options = {"steps": steps, "step_size": step_size, "restarts": restarts}
-    pieces = []
-    for part in _parts(len(images), batch_size):
-        pieces.append(
-            _robustness_of_part(
-                model,
-                images[part],
-                labels[part],
-                eps,
-                attacks,
-                rounds,
-                generator,
-                pgd_options,
-                options,
-            )
-        )
-        if progress:
-            progress(len(images[part]))
-    predictions, rounded, smallest, flags = zip(*pieces, strict=True)
-    return Robustness(
-        eps, _joined(predictions), _joined(rounded), _joined(smallest), np.concatenate(flags)
-    )
-
-
-def even_sample(labels, count):
-    """Return (rows, weights) of `count` rows, as many of each class as there are up to a share.
-
-    The weights add up to 1 and give each class its share of all labels: a weighted mean estimates
-    what all rows would give, although rare classes are well represented.
-
-    Args:
-        labels: (n,) codes.
-        count: rows wanted; all of them, with equal weights, where there are no more.
-    """
-    rank = np.zeros(len(labels), np.int64)  # of a row among those of its class
-    for code in range(NUM_CLASSES):
-        own = np.flatnonzero(labels == code)
-        rank[own] = np.arange(len(own))
-    rows = np.sort(np.argsort(rank, kind="stable")[:count])
-    everywhere, here = (np.bincount(part, minlength=NUM_CLASSES) for part in (labels, labels[rows]))
-    weights = (everywhere / np.maximum(here, 1))[labels[rows]]
-    return rows, weights / weights.sum()
-
-
-def weighted_shares(hits, labels, weights):
-    """Return (share, standard error, share of each class) of rows that are hits.
-
-    Args:
-        hits: bool (..., n).
-        labels: (n,) codes.
-        weights: (n,) of `even_sample`.
-
-    Returns:
-        float64 (...), (...) and (..., 7); NaN for a class without rows. The error is that of a
-        sample drawn class by class.
-    """
-    own = (labels == np.arange(NUM_CLASSES)[:, np.newaxis]).astype(np.float64)  # (7, n)
-    counts = own.sum(1)
-    of_class = np.where(counts > 0, hits @ own.T / np.maximum(counts, 1), np.nan)
-    variances = of_class * (1 - of_class) / np.maximum(counts, 1)
-    return hits @ weights, np.sqrt(np.nansum((own @ weights) ** 2 * variances, -1)), of_class
-
-
-def size_quartiles(smallest, labels, weights):
-    """Return float64 (8, 3): quartiles of the smallest eps, of all and of each class.
-
-    Images that were misread (or read as the target) to begin with, at 0, are left out. A quartile
-    is inf where too few were ever enough, NaN where a class has no images.
-
-    Args:
-        smallest: (n,) of `Robustness`.
-        labels: (n,) codes.
-        weights: (n,) of `even_sample`.
-    """
-    groups = [np.full(len(labels), True), *(labels == code for code in range(NUM_CLASSES))]
-    quartiles = np.full((len(groups), 3), np.nan)
-    for place, members in enumerate(groups):
-        members = members & (smallest > 0)
-        if members.any():
-            quartiles[place] = np.quantile(
-                smallest[members],
-                (0.25, 0.5, 0.75),
-                weights=weights[members],
-                method="inverted_cdf",
-            )
-    return quartiles
-
-
 # ------------------------------------------------------------------------------------------ inside
 
 
@@ -576,7 +366,7 @@ class _Graph(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def _graph(model, norm, loss):
     """Return the `_Graph` of a model, made once."""
-    _check_choice(loss, LOSSES, "loss")
+    check_choice(loss, LOSSES, "loss")
     if isinstance(model.layers[-1], keras.layers.Softmax):
         raise ValueError(
             "expected a model that puts out logits, found probabilities: a softmax has no gradient "
@@ -662,105 +452,7 @@ def _over_nearest(gaps, gradients, norm):
     return (-distance[:, np.newaxis] * unit).reshape(len(gaps), *gradients.shape[2:])
 
 
-def _perturber(model, images, labels, attack, *, direction=None, **options):
-    """Return a function (rows, eps of each) -> attacked images, for attacks that have a size."""
-    norm, generator = options.get("norm", "linf"), options.pop("generator", None)
-    if attack == "pgd":
-        return lambda rows, eps: pgd(
-            model, images[rows], labels[rows], eps=eps, generator=generator, **options
-        )
-    _check_choice(attack, ("fgsm", "noise"), "attack")
-    if attack == "noise":
-        direction = _random_direction(images, norm, generator)
-    elif direction is None:
-        direction = steepest(model, images, labels, **options)
-    return lambda rows, eps: move(images[rows], direction[rows], eps=eps, norm=norm)
-
-
-def _robustness_of_part(
-    model, images, labels, eps, attacks, rounds, generator, pgd_options, options
-):
-    """Return (predictions, rounded, smallest, vanished) of a chunk, as in `Robustness`."""
-    norm, targeted, batch_size = (options[key] for key in ("norm", "targeted", "batch_size"))
-    direction = steepest(model, images, labels, **options)
-    clean = predict_logits(model, images, batch_size=batch_size).argmax(1)
-    predictions, rounded, smallest = {}, {}, {}
-    for name in dict.fromkeys((*attacks, "noise")):
-        if name == "deepfool":
-            smallest[name] = smallest_eps(
-                model,
-                images,
-                labels,
-                attack=name,
-                largest=np.inf,
-                norm=norm,
-                targeted=targeted,
-                batch_size=batch_size,
-            )
-            continue
-        more = pgd_options if name == "pgd" else {"direction": direction}
-        perturb = _perturber(model, images, labels, name, generator=generator, **more, **options)
-        at_each, rounded[name] = _predictions_at(
-            model, perturb, clean, labels, eps, targeted=targeted, keep=name == "pgd"
-        )
-        predictions[name] = at_each
-        won = succeeded(at_each, labels, targeted=targeted)
-        first = won.argmax(0)
-        high = np.where(won.any(0), eps[first], np.inf)
-        high[succeeded(clean, labels, targeted=targeted)] = 0.0
-        low = np.where(first > 0, eps[first - 1], 0.0)
-        smallest[name] = _bisect(model, perturb, labels, low, high, rounds, targeted=targeted)
-    return predictions, rounded, smallest, vanished(direction)
-
-
-def _predictions_at(model, perturb, clean, labels, eps, *, targeted, keep):
-    """Return (predictions, predictions after rounding to 8 bits), each int64 (k, n).
-
-    Args:
-        model: puts out logits.
-        perturb: of `_perturber`.
-        clean: (n,) predictions without an attack.
-        labels: (n,).
-        eps: (k,) rising sizes.
-        targeted: towards `labels`.
-        keep: what has succeeded stays and is not attacked again.
-    """
-    now = np.stack([clean, clean])  # (2, n): as it is, and rounded
-    at_each = []
-    for size in eps:
-        rows = np.arange(len(labels))
-        if keep:
-            rows = np.flatnonzero(~succeeded(now, labels, targeted=targeted).all(0))
-        if size > 0 and len(rows):
-            found = perturb(rows, np.full(len(rows), size))
-            saved = round_to_8_bits(found)
-            new = np.stack([predict_logits(model, found).argmax(1)] * 2)
-            off = np.flatnonzero(change_size(found, saved) > ON_GRID)
-            new[1, off] = predict_logits(model, saved[off]).argmax(1)
-            stays = succeeded(now[:, rows], labels[rows], targeted=targeted) & keep
-            now[:, rows] = np.where(stays, now[:, rows], new)
-        at_each.append(now.copy())
-    return tuple(np.stack(at_each, axis=1))
-
-
-def _bisect(model, perturb, labels, low, high, rounds, *, targeted):
-    """Return `high` after halving (low, high] `rounds` times where high is finite and above 0."""
-    low, high = low.copy(), high.copy()
-    rows = np.flatnonzero(np.isfinite(high) & (high > 0))
-    for _ in range(rounds if len(rows) else 0):
-        middle = (low[rows] + high[rows]) / 2
-        won = fooled(model, perturb(rows, middle), labels[rows], targeted=targeted)
-        high[rows] = np.where(won, middle, high[rows])
-        low[rows] = np.where(won, low[rows], middle)
-    return high
-
-
-def _joined(pieces):
-    """Return dictionaries of arrays with the same keys as one, joined along the last axis."""
-    return {key: np.concatenate([piece[key] for piece in pieces], axis=-1) for key in pieces[0]}
-
-
-def _random_direction(images, norm, generator):
+def random_direction(images, norm, generator):
     """Return float32 like images: a random change of size 1."""
     if norm == "linf":
         signs = generator.integers(0, 2, images.shape, dtype=np.int8)
@@ -790,12 +482,13 @@ def _signed(sizes, targeted):
     return (-sizes if targeted else sizes).astype(np.float32)
 
 
-def _parts(count, size):
+def slices(count, size):
     """Return the slices that cut `count` rows into chunks."""
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _check_choice(value, known, name):
+def check_choice(value, known, name):
+    """Raise a ValueError unless the value of that name is a known one."""
     if value not in known:
         raise ValueError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
 
@@ -816,7 +509,7 @@ def _for_each(value, images, name):
     return np.broadcast_to(values, len(images))
 
 
-def _checked(model, images, labels):
+def checked(model, images, labels):
     """Return images as float32 and labels as int64, or say in a ValueError what is wrong."""
     images = np.asarray(images)
     expected = tuple(model.input_shape[1:])

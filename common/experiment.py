@@ -3,6 +3,9 @@
 import importlib.util
 import statistics
 import time
+from pathlib import Path
+
+import numpy as np
 
 from common import comparison, data, distillation, kaggle, metrics, models, runs, training
 from common.figures import curves, style
@@ -19,14 +22,27 @@ def load_data(args):
     return faces, data.split(faces, seed=args.split_seed, validation=size)
 
 
-def train(args, architecture):
+def check_comparable(run, faces, split):
+    """Raise a ValueError unless a finished run was measured on the validation rows of `split`."""
+    data.check_split(data.load_split(Path(run) / "split.npz"), faces)
+    if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
+        raise ValueError(
+            f"{run}: expected the validation rows of this run, found others: take a run with the "
+            "same --split-seed and --validation"
+        )
+
+
+def train(args, architecture, *, versus=None):
     """Train a network as `args` says and write everything that its run folder holds.
 
     Args:
         args: the flags of `cli.add_training`, data, out and seed.
         architecture: a name that `models.build` knows.
+        versus: finished run to be compared with afterwards; refused now if that will not do.
     """
     faces, split = load_data(args)
+    if versus:
+        check_comparable(versus, faces, split)
     initial = models.load(args.initial_weights)[0] if args.initial_weights else None
     if initial is not None and initial.name != architecture:
         raise ValueError(

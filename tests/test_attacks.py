@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from common import attacks
+from common import attacks, robustness
 
 SHAPE = (10, 10, 1)
 NUM_IMAGES = 12
@@ -177,7 +177,7 @@ def test_deepfool_reaches_the_nearest_hyperplane(linear, middling, norm):
     size = attacks.change_size(found, images, norm=norm)
     np.testing.assert_allclose(size, 1.02 * nearest, rtol=1e-3, atol=1e-6)
     assert (attacks.predict_logits(model, found).argmax(1) == distances.argmin(1)).all()
-    smallest = attacks.smallest_eps(
+    smallest = robustness.smallest_eps(
         model, images, labels, attack="deepfool", norm=norm, largest=10.0, overshoot=1e-4
     )
     np.testing.assert_allclose(smallest, nearest, rtol=1e-3, atol=1e-6)
@@ -196,7 +196,7 @@ def test_smallest_eps_on_two_classes_is_the_distance(attack):
     gap = np.abs(logits[:, 0] - logits[:, 1]).astype(np.float64)
     distance = gap / np.abs(weights[:, 0] - weights[:, 1]).sum()
     options = {"generator": generator()} if attack == "pgd" else {}
-    found = attacks.smallest_eps(
+    found = robustness.smallest_eps(
         model, images, labels, attack=attack, largest=0.25, rounds=14, **options
     )
     np.testing.assert_allclose(found, distance, atol=0.25 / 2**13)
@@ -211,9 +211,9 @@ def test_smallest_eps_of_a_misread_image_is_zero_and_of_an_unmoved_one_infinite(
         common = {"attack": attack, "rounds": 3, **options}
         if attack == "deepfool":
             del common["rounds"]
-        zero = attacks.smallest_eps(model, images, wrong, largest=0.5, **common)
+        zero = robustness.smallest_eps(model, images, wrong, largest=0.5, **common)
         assert (zero == 0).all()
-        never = attacks.smallest_eps(model, images, labels, largest=1e-9, **common)
+        never = robustness.smallest_eps(model, images, labels, largest=1e-9, **common)
         assert np.isinf(never).all()
 
 
@@ -303,8 +303,8 @@ def test_two_calls_are_bit_equal_and_restarts_differ(network, pixels, labels):
 
     assert (call(0) == call(0)).all()
     assert (call(0) != call(1)).any()
-    one = attacks.robustness(network, pixels, labels, eps=[0, 0.02], generator=generator())
-    two = attacks.robustness(network, pixels, labels, eps=[0, 0.02], generator=generator())
+    one = robustness.measure(network, pixels, labels, eps=[0, 0.02], generator=generator())
+    two = robustness.measure(network, pixels, labels, eps=[0, 0.02], generator=generator())
     for name in ("fgsm", "pgd", "noise"):
         assert (one.predictions[name] == two.predictions[name]).all()
         assert (one.smallest[name] == two.smallest[name]).all()
@@ -449,7 +449,7 @@ def test_rounding_gives_what_a_file_of_grey_levels_gives():
 
 def test_robustness_agrees_with_the_attacks_one_by_one(network, pixels, labels):
     eps = np.array([0, 1, 3, 30]) / 255
-    found = attacks.robustness(network, pixels, labels, eps=eps, generator=generator(), rounds=4)
+    found = robustness.measure(network, pixels, labels, eps=eps, generator=generator(), rounds=4)
     assert set(found.predictions) == {"fgsm", "pgd", "noise"}
     assert set(found.smallest) == {"fgsm", "pgd", "noise", "deepfool"}
     for k, size in enumerate(eps):
@@ -474,12 +474,12 @@ def test_robustness_agrees_with_the_attacks_one_by_one(network, pixels, labels):
 def test_robustness_of_a_target_counts_what_reaches_it(network, pixels, labels):
     target = np.full(NUM_IMAGES, 2)
     rows = labels != 2
-    found = attacks.robustness(
+    found = robustness.measure(
         network,
         pixels[rows],
         target[rows],
         eps=[0, 0.3],
-        attacks=("pgd",),
+        kinds=("pgd",),
         targeted=True,
         generator=generator(),
     )
@@ -517,9 +517,11 @@ def test_bad_input_is_named(network, pixels, labels):
     with pytest.raises(ValueError, match="steps"):
         attacks.pgd(network, pixels, labels, steps=0, generator=generator(), **good)
     with pytest.raises(ValueError, match="untargeted"):
-        attacks.smallest_eps(network, pixels, labels, attack="deepfool", largest=1.0, targeted=True)
+        robustness.smallest_eps(
+            network, pixels, labels, attack="deepfool", largest=1.0, targeted=True
+        )
     with pytest.raises(ValueError, match="rising"):
-        attacks.robustness(network, pixels, labels, eps=[0.1, 0.1], generator=generator())
+        robustness.measure(network, pixels, labels, eps=[0.1, 0.1], generator=generator())
     soft = keras.Sequential([network, keras.layers.Softmax()])
     with pytest.raises(ValueError, match="logits_model"):
         attacks.fgsm(soft, pixels, labels, **good)
@@ -539,14 +541,14 @@ def test_no_images_give_no_images(network):
 def test_even_sample_is_even_and_its_weights_restore_the_shares():
     labels = np.repeat(np.arange(7), [40, 2, 30, 60, 50, 20, 38])
     labels = generator().permutation(labels)
-    rows, weights = attacks.even_sample(labels, 37)
+    rows, weights = robustness.even_sample(labels, 37)
     counts = np.bincount(labels[rows], minlength=7)
     assert counts[1] == 2
     assert set(np.delete(counts, 1)) <= {5, 6}
     assert len(rows) == len(set(rows)) == 37
     shares = np.bincount(labels[rows], weights)
     np.testing.assert_allclose(shares, np.bincount(labels) / len(labels))
-    everything, equal = attacks.even_sample(labels, 10_000)
+    everything, equal = robustness.even_sample(labels, 10_000)
     assert (everything == np.arange(len(labels))).all()
     np.testing.assert_allclose(equal, 1 / len(labels))
 
@@ -555,7 +557,7 @@ def test_weighted_shares_by_hand():
     labels = np.array([0, 0, 0, 0, 3, 3])
     weights = np.array([0.1, 0.1, 0.1, 0.1, 0.3, 0.3])
     hits = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
-    share, error, of_class = attacks.weighted_shares(hits, labels, weights)
+    share, error, of_class = robustness.weighted_shares(hits, labels, weights)
     np.testing.assert_allclose(share, [0.6, 1])
     expected = np.sqrt(0.4**2 * (0.75 * 0.25) / 4 + 0.6**2 * 0.25 / 2)
     np.testing.assert_allclose(error, [expected, 0])
@@ -566,7 +568,7 @@ def test_weighted_shares_by_hand():
 def test_size_quartiles_leave_out_what_was_misread():
     smallest = np.array([0, 1, 2, 3, 4, np.inf, np.inf])
     labels = np.array([0, 0, 0, 0, 0, 5, 2])
-    quartiles = attacks.size_quartiles(smallest, labels, np.full(7, 1 / 7))
+    quartiles = robustness.size_quartiles(smallest, labels, np.full(7, 1 / 7))
     np.testing.assert_allclose(quartiles[1], [1, 2, 3])
     np.testing.assert_allclose(quartiles[0], [2, 3, np.inf])
     assert np.isinf(quartiles[1 + 5]).all()

@@ -35,6 +35,7 @@ ORDER = (
     "attribution",
     "ascent",
     "attacks",
+    "robustness",
 )
 HEAVY = {"tensorflow", "keras", "matplotlib", "pandas", "sklearn", "scipy"}
 WITHOUT_KERAS = ORDER[: ORDER.index("parts") + 1]

@@ -202,3 +202,12 @@ def test_bad_input_is_one_line_and_exit_2(small_data, tmp_path):
         assert len(message) == 1
         assert "Traceback" not in result.stderr
     assert not any((tmp_path / name).exists() for name in "abc")
+
+
+def test_a_run_measured_on_other_rows_is_no_comparison(trained_run, small_data, tmp_path):
+    import train_dnn
+
+    flags = ["--data", str(small_data), "--versus", str(trained_run), "--split-seed", "1"]
+    with pytest.raises(ValueError, match=r"expected the validation rows of this run, found others"):
+        train_dnn.main([*flags, "--out", str(tmp_path / "refused")])
+    assert not (tmp_path / "refused").exists()

@@ -84,7 +84,7 @@ def robustness(sizes, curves, rounded, smallest, *, strongest, aim, unit, title)
     Args:
         sizes: (k,) of the changes in grey levels.
         curves: dictionary of attack -> (shares (k,), standard errors (k,), shares by emotion
-            (k, 7)), as `attacks.weighted_shares` returns them.
+            (k, 7)), as `robustness.weighted_shares` returns them.
         rounded: dictionary of attack -> (k,) shares after rounding to 8 bits.
         smallest: dictionary of attack -> (7, 3) quartiles of the smallest size that succeeds, NaN
             or inf where there is none.
