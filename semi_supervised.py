@@ -14,10 +14,12 @@ Expect  a little over twice the time of train_cnn.py, as the teacher trains firs
 
 The teacher never sees a removed label: it trains on the other rows alone, and a run given with
 --teacher is refused when its rows include one of them (--allow-leak repeats what the report most
-likely did, and stamps the result). Teacher and student take the same number of steps. Many
-fractions and seeds in one table: python -m benchmarks.self_training.
+likely did, and stamps the result). Teacher and student take the same number of steps: an epoch is
+as many as all rows together fill. Many fractions and seeds in one table: python -m
+benchmarks.self_training.
 """
 
+import math
 from pathlib import Path
 
 from common import cli, runs
@@ -129,7 +131,7 @@ def main(argv=None):
         f"{len(extra):,} more images have none."
     )
 
-    def train_part(name, images, targets, weights, epochs):
+    def train_part(name, images, targets, weights):
         """Train one network in a run folder that records the labelled rows as its own."""
         folder = args.out / name
         runs.write_json(folder / "config.json", config)
@@ -143,17 +145,16 @@ def main(argv=None):
             images=images,
             targets=targets,
             weights=weights,
-            epochs=epochs,
+            steps_per_epoch=steps,
         )
 
     targets = training.soft_labels(visible[labelled])
     weights = training.row_weights(visible[labelled], args.class_weight)
     unlabelled = np.concatenate([faces.train_images[hidden], extra])
-    # Fewer rows make a shorter epoch: the teacher takes more of them, for equally many steps.
-    total = len(labelled) + len(unlabelled)
+    # Everyone takes as many steps and chooses among as many epochs, whatever the number of rows.
+    steps = math.ceil((len(labelled) + len(unlabelled)) / args.batch_size)
     if not args.teacher:
-        epochs = round(args.epochs * total / len(labelled))
-        teacher = train_part("teacher", faces.train_images[labelled], targets, weights, epochs)
+        teacher = train_part("teacher", faces.train_images[labelled], targets, weights)
 
     compared = {"teacher": args.teacher or args.out / "teacher"}
     if args.ceiling:
@@ -170,14 +171,11 @@ def main(argv=None):
             number, probabilities[mine], chosen[mine], faces.train_labels[hidden]
         )
         label_map += selftraining.label_map(number, hidden, probabilities, chosen)
-        last = number == args.rounds
-        taken = len(labelled) + int(chosen.sum())
         teacher = train_part(
-            "" if last else f"round-{number}",
+            "" if number == args.rounds else f"round-{number}",
             np.concatenate([faces.train_images[labelled], unlabelled[chosen]]),
             np.concatenate([targets, pseudo]),
             np.concatenate([weights, np.ones(len(pseudo), np.float32)]),
-            round(args.epochs * total / taken),
         )
     runs.write_table(args.out / "ledger.csv", ledger)
     runs.write_table(args.out / "pseudo_labels.csv", label_map)

@@ -100,7 +100,7 @@ RESULTS = {  # start of the files' names -> what they are, commands that make th
     "benchmark_": ("results/benchmark_*.csv", ["python -m benchmarks.training"]),
     "self_training": (
         "self-training with several shares of labels and seeds",
-        ["python -m benchmarks.self_training"],
+        ["python -m benchmarks.self_training --data data/fer2013"],
     ),
 }
 

@@ -85,7 +85,7 @@ def fit(
     images,
     targets,
     weights,
-    epochs=None,
+    steps_per_epoch=None,
     initial_weights=None,
 ):
     """Train on given rows and write the results into a run folder: the second half of `train`.
@@ -99,7 +99,7 @@ def fit(
         images: to train on, uint8 (n, 48, 48).
         targets: float32 (n, 7), rows that sum to 1.
         weights: float32 (n,).
-        epochs: if not `args.epochs`.
+        steps_per_epoch: if not one pass over the images.
         initial_weights: list of arrays to start from.
 
     Returns:
@@ -125,7 +125,8 @@ def fit(
             weight_decay=args.weight_decay,
             label_smoothing=args.label_smoothing,
         ),
-        epochs=epochs or args.epochs,
+        epochs=args.epochs,
+        steps_per_epoch=steps_per_epoch,
         batch_size=args.batch_size,
         augmentation=args.augmentation,
         seed=args.seed,

@@ -146,8 +146,8 @@ def row_weights(labels, name):
 def batches(images, targets, weights, *, batch_size, augmentation, seed, first_step, last_step):
     """Return a `tf.data.Dataset` of the batches from `first_step` up to `last_step`.
 
-    Batch k is the same in every run: the order of its epoch and its augmentation follow from
-    (seed, epoch) and (seed, k) alone. Every epoch takes every row once, the last batch of an epoch
+    Batch k is the same in every run: the order of its pass and its augmentation follow from
+    (seed, pass) and (seed, k) alone. Every pass takes every row once, the last batch of a pass
     being a smaller one where the rows do not divide.
 
     Args:
@@ -161,13 +161,13 @@ def batches(images, targets, weights, *, batch_size, augmentation, seed, first_s
         last_step: one past the last.
     """
     count = len(images)
-    steps = math.ceil(count / batch_size)
+    steps = math.ceil(count / batch_size)  # of a pass
     images, targets, weights = (tf.constant(array) for array in (images, targets, weights))
 
     def batch(step):
-        epoch, position = step // steps, step % steps
+        number, position = step // steps, step % steps
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), seed=tf.stack([seed, tf.cast(epoch, tf.int32)])
+            tf.range(count), seed=tf.stack([seed, tf.cast(number, tf.int32)])
         )
         rows = order[position * batch_size : (position + 1) * batch_size]
         pixels = tf.cast(tf.gather(images, rows), tf.float32)[..., tf.newaxis] / 255.0
@@ -189,6 +189,7 @@ def fit(
     *,
     recipe,
     epochs,
+    steps_per_epoch=None,
     batch_size=64,
     augmentation="report",
     seed=0,
@@ -205,7 +206,8 @@ def fit(
         training_data: images uint8 (n, 48, 48), targets float32 (n, 7), weights float32 (n,).
         validation_data: images uint8 (m, 48, 48), labels (m,). They choose the epoch that is kept.
         recipe: a `Recipe`.
-        epochs: passes over the training rows; an annealed recipe stretches over them.
+        epochs: after each the validation rows are measured; an annealed recipe stretches over them.
+        steps_per_epoch: of an epoch, if not as many as a pass over the training rows takes.
         batch_size: rows a step.
         augmentation: a name of `augment.POLICIES`.
         seed: of shuffling and augmentation (dropout and weights: see `prepare`).
@@ -222,7 +224,7 @@ def fit(
     """
     images, targets, weights = training_data
     validation_images, validation_labels = validation_data
-    steps = math.ceil(len(images) / batch_size)
+    steps = steps_per_epoch or math.ceil(len(images) / batch_size)
     scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
     with scope, models.precision(hardware.precision):
         model = models.logits_model(models.build(architecture, fused=True))

@@ -1,5 +1,6 @@
 """Hidden labels stay hidden; pseudo-labels and the ledger count as they should."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,19 @@ def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
     extra = selftraining.extra_images(replace(faces, test_images=images), split, "test")
     np.testing.assert_array_equal(extra, np.delete(images, 3, axis=0))
     assert len(selftraining.extra_images(faces, split, None)) == 0
+
+
+def test_all_take_the_same_steps(student):
+    labelled = len(data.load_split(student / "split.npz").train_rows)
+    with np.load(student / "hidden.npz") as archive:
+        steps = 2 * math.ceil((labelled + len(archive["rows"])) / 64)
+    for part in ("teacher", "round-1", "."):
+        arrays, record = runs.load_state(student / part)
+        taken = [
+            int(array) for array in arrays.values() if array.shape == () and array.dtype.kind == "i"
+        ]
+        assert taken == [steps]
+        assert len(record["history"]) == 2
 
 
 @pytest.fixture(scope="module")
