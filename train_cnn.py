@@ -31,7 +31,7 @@ def build_parser():
         "(default: %(default)s)",
     )
     cli.add_training(options)
-    cli.add_teachers(options)
+    cli.add_finished_runs(options)
     return options
 
 

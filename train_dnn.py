@@ -24,7 +24,7 @@ def build_parser():
     cli.add_out(options, __file__)
     cli.add_seed(options)
     cli.add_training(options)
-    cli.add_teachers(options)
+    cli.add_finished_runs(options)
     options.add_argument(
         "--versus",
         metavar="RUN",

@@ -147,9 +147,6 @@ def add_training(options, *, epochs=80):
         "(default: %(default)s)",
     )
     options.add_argument(
-        "--initial-weights", metavar="RUN", type=Path, help="start from the weights of this run"
-    )
-    options.add_argument(
         "--precision",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         default="auto",
@@ -167,8 +164,15 @@ def add_training(options, *, epochs=80):
     )
 
 
-def add_teachers(options):
-    """Add the flags of distillation."""
+def add_finished_runs(options):
+    """Add the flags of training that builds on finished runs."""
+    options.add_argument(
+        "--initial-weights",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="start from the weights of this run, or from the mean of several",
+    )
     options.add_argument(
         "--teacher",
         metavar="RUN",

@@ -794,6 +794,24 @@ def seen_by(run, faces):
     return np.isin(groups, groups[theirs.train_rows])
 
 
+def check_unseen(finished, faces, held_out):
+    """Raise a ValueError if a finished run was trained on a validation row or on other data.
+
+    Args:
+        finished: run folders whose weights or answers are to be learned from.
+        faces: the data set.
+        held_out: the validation rows of the run that is to learn from them.
+    """
+    for run in finished:
+        leaked = int(seen_by(run, faces)[held_out].sum())
+        if leaked:
+            raise ValueError(
+                f"{run}: expected a run that never saw the {len(held_out):,} validation rows, "
+                f"found one that was trained on {leaked:,} of them: take one with the same "
+                "--split-seed and --validation"
+            )
+
+
 def load_of_run(run, source=None):
     """Return (faces, split) of a trained run: its data, and the rows that it held out.
 

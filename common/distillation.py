@@ -8,25 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import data, models, runs, training
-
-
-def check_teachers(teachers, faces, held_out):
-    """Raise a ValueError if a teacher was trained on a validation row or on other data.
-
-    Args:
-        teachers: run folders.
-        faces: the data set.
-        held_out: the validation rows of the run that is to learn from them.
-    """
-    for run in teachers:
-        leaked = int(data.seen_by(run, faces)[held_out].sum())
-        if leaked:
-            raise ValueError(
-                f"{run}: expected a teacher that never saw the {len(held_out):,} validation rows, "
-                f"found one that was trained on {leaked:,} of them: take one with the same "
-                "--split-seed and --validation"
-            )
+from common import models, runs, training
 
 
 def targets(folder, teachers, images, labels, *, weight):

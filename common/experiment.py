@@ -43,24 +43,19 @@ def train(args, architecture, *, versus=None):
     faces, split = load_data(args)
     if versus:
         check_comparable(versus, faces, split)
-    initial = models.load(args.initial_weights)[0] if args.initial_weights else None
-    if initial is not None and initial.name != architecture:
-        raise ValueError(
-            f"{args.initial_weights}: expected weights of the {architecture}, found those of the "
-            f"{initial.name}"
-        )
-    if args.teacher:
-        distillation.check_teachers(args.teacher, faces, split.validation_rows)
-        if args.label_smoothing is None:
-            args.label_smoothing = 0.0
+    initial_weights, teachers = args.initial_weights or [], args.teacher or []
+    data.check_unseen([*initial_weights, *teachers], faces, split.validation_rows)
+    start = models.mean_weights(initial_weights, architecture) if initial_weights else None
+    if teachers and args.label_smoothing is None:
+        args.label_smoothing = 0.0
     runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
     data.save_split(args.out / "split.npz", split)
     images = faces.train_images[split.train_rows]
     labels = faces.train_labels[split.train_rows]
     targets = training.soft_labels(labels)
-    if args.teacher:
+    if teachers:
         targets = distillation.targets(
-            args.out, args.teacher, images, labels, weight=args.teacher_weight
+            args.out, teachers, images, labels, weight=args.teacher_weight
         )
     fit(
         args,
@@ -71,7 +66,7 @@ def train(args, architecture, *, versus=None):
         targets=targets,
         weights=training.row_weights(labels, args.class_weight),
         images=images,
-        initial_weights=initial.get_weights() if initial is not None else None,
+        initial_weights=start,
     )
 
 

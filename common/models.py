@@ -274,6 +274,31 @@ def load_weights(architecture, path, *, half=False):
     return model
 
 
+def mean_weights(finished, architecture):
+    """Return the mean of the weights of runs, array by array, as `get_weights` orders them.
+
+    Runs that started from the same weights often lie in one valley of the loss, and their mean
+    nearer to its middle (Izmailov et al. 2018; Wortsman et al. 2022). Batch statistics of a mean
+    are wrong until it has been trained a little.
+
+    Args:
+        finished: run folders, one or more.
+        architecture: that they must all have.
+
+    Raises:
+        ValueError: one has another architecture.
+    """
+    weights = []
+    for run in finished:
+        model = load(run)[0]
+        if model.name != architecture:
+            raise ValueError(
+                f"{run}: expected weights of the {architecture}, found those of the {model.name}"
+            )
+        weights.append(model.get_weights())
+    return [np.mean(arrays, axis=0) for arrays in zip(*weights, strict=True)]
+
+
 @contextlib.contextmanager
 def precision(policy):
     """Build layers with this Keras dtype policy inside the block, whatever holds outside."""

@@ -1,4 +1,4 @@
-"""What a network learns from others: their mean, the labels' share, and no validation row."""
+"""What a network learns from finished runs: their mean, the labels' share, no validation row."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,34 @@ def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):
     np.testing.assert_array_equal(mixed, [[0.5, 0, 0, 0.5, 0, 0, 0]])
 
 
-def test_a_teacher_that_saw_a_validation_row_is_refused(trained_run, small_data):
+def test_a_run_that_saw_a_validation_row_is_refused(trained_run, small_data):
     faces = data.load(small_data)
     split = data.load_split(trained_run / "split.npz")
-    distillation.check_teachers([trained_run], faces, split.validation_rows)
+    data.check_unseen([trained_run], faces, split.validation_rows)
     held_out = [*split.validation_rows, split.train_rows[0]]
     with pytest.raises(ValueError, match="trained on 1 of them: take one with the same"):
-        distillation.check_teachers([trained_run], faces, held_out)
+        data.check_unseen([trained_run], faces, held_out)
+
+
+def test_training_starts_from_the_mean_of_runs_that_never_saw_its_validation_rows(
+    trained_run, small_data, tmp_path
+):
+    import train_dnn
+
+    flags = ["--data", str(small_data), "--epochs", "1"]
+    still = [*flags, "--recipe", "report", "--learning-rate", "1e-30"]
+    train_dnn.main([*flags, "--seed", "1", "--out", str(tmp_path / "other")])
+    both = [str(trained_run), str(tmp_path / "other")]
+    train_dnn.main([*still, "--initial-weights", *both, "--out", str(tmp_path / "mean")])
+    first, second, mean = (
+        models.load(run)[0].trainable_weights for run in (*both, tmp_path / "mean")
+    )
+    for left, right, middle in zip(first, second, mean, strict=True):
+        np.testing.assert_allclose(middle, (left + right) / 2, rtol=1e-5, atol=1e-7)
+    refused = ["--initial-weights", *both, "--split-seed", "1", "--out", str(tmp_path / "refused")]
+    with pytest.raises(ValueError, match="take one with the same --split-seed"):
+        train_dnn.main([*flags, *refused])
+    assert not (tmp_path / "refused").exists()
 
 
 def test_the_script_learns_from_a_teacher_and_records_it(trained_run, small_data, tmp_path):
