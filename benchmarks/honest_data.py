@@ -27,7 +27,7 @@ from common.labels import CLASS_NAMES, NUM_CLASSES
 RESULTS = runs.PROJECT / "results"
 
 
-def main():
+def main(argv=None):
     """Train the folds that are missing, then write the three tables and what they say."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -38,20 +38,24 @@ def main():
     cli.add_seed(options)
     cli.add_training(options, epochs=10)
     options.add_argument("--out", type=Path, default=Path("outputs/honest_data"))
-    args = options.parse_args()
+    args = options.parse_args(argv)
     from sklearn.model_selection import StratifiedGroupKFold
 
     from common import data, experiment, models, training
 
     faces = data.load(args.data)
     labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
+    flags = {name: str(value) for name, value in vars(args).items() if name != "out"}
+    config = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
     unseen = np.empty((len(labels), NUM_CLASSES))
     seen = np.zeros_like(unseen)
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
         split = data.Split(train_rows, held_out, args.seed, faces.data_hash)
-        runs.write_json(folder / "config.json", {"architecture": args.architecture})
+        if (folder / "config.json").exists() and runs.read_json(folder / "config.json") != config:
+            raise ValueError(f"{folder}: was made with other flags or data: choose another --out")
+        runs.write_json(folder / "config.json", config)
         data.save_split(folder / "split.npz", split)
         model = experiment.fit(
             args,
