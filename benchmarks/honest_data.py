@@ -46,16 +46,19 @@ def main(argv=None):
     faces = data.load(args.data)
     labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
     flags = {name: str(value) for name, value in vars(args).items() if name != "out"}
-    config = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
+    same = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
     unseen = np.empty((len(labels), NUM_CLASSES))
     seen = np.zeros_like(unseen)
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
         split = data.Split(train_rows, held_out, args.seed, faces.data_hash)
-        if (folder / "config.json").exists() and runs.read_json(folder / "config.json") != config:
-            raise ValueError(f"{folder}: was made with other flags or data: choose another --out")
-        runs.write_json(folder / "config.json", config)
+        if (folder / "config.json").exists():
+            made = runs.read_json(folder / "config.json")
+            if any(made.get(name) != value for name, value in same.items()):
+                raise ValueError(f"{folder}: made with other flags or data: choose another --out")
+        else:
+            runs.write_json(folder / "config.json", same | runs.provenance())
         data.save_split(folder / "split.npz", split)
         model = experiment.fit(
             args,
@@ -97,6 +100,8 @@ def main(argv=None):
 def twins(labels, groups, unseen, seen, in_test):
     """Write how often rows with a copy are right, unseen and seen; return a sentence."""
     repeated = np.bincount(groups)[groups] > 1
+    if not repeated.any():
+        return "No training image stands there again: there are no twins to measure."
     rows = []
     for name, mask in (("image stands there again", repeated), ("all others", ~repeated)):
         right_unseen, right_seen = ((p.argmax(axis=1) == labels)[mask] for p in (unseen, seen))
@@ -162,9 +167,9 @@ def noise(labels, groups, unseen, folder):
     return (
         f"Networks that never saw them doubt {doubted.mean():.1%} [{low:.1%}, {high:.1%}] of the "
         f"labels with confidence, most of them {CLASS_NAMES[worst]} "
-        f"({doubted[labels == worst].mean():.1%}), and {doubted[among].mean():.1%} of the "
-        f"{among.sum()} rows whose copies carry contradictory labels. That is the networks' doubt, "
-        "not proof of an error: where they are weak, they doubt more."
+        f"({doubted[labels == worst].mean():.1%}), and {doubted[among].sum()} of the {among.sum()} "
+        "rows whose copies carry contradictory labels. That is the networks' doubt, not proof of "
+        "an error: where they are weak, they doubt more."
     )
 
 

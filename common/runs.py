@@ -105,7 +105,10 @@ def sha256(path):
 def command_line(argv=None):
     """Return the shell command that started this script, as a person would type it."""
     argv = sys.argv[1:] if argv is None else argv
-    return shlex.join(["python", Path(sys.argv[0]).name, *map(str, argv)])
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    script = Path(sys.argv[0]).name
+    start = ["-m", module] if module.startswith("benchmarks.") else [script]
+    return shlex.join(["python", *start, *map(str, argv)])
 
 
 def provenance(argv=None):
