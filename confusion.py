@@ -10,8 +10,8 @@ Writes: confusion.png (fractions and counts), scores.csv (a row for each class),
         for each measure of all rows), observations.txt, report_comparison.csv (what the report
         states beside the same here), calibration.png, mistakes.png, typical.png, confusion.npz
         (all arrays that were drawn); with --versus also versus.csv and versus.png.
-        Intervals are meant to hold the truth 95 % of the time: Wilson's for precision and recall,
-        the bootstrap's for F1 and the measures of all rows, Newcombe's for differences.
+        Intervals are meant to hold the truth 95 % of the time: Wilson's for accuracy, precision
+        and recall, the bootstrap's for F1 and balanced accuracy, Newcombe's for differences.
         Image numbers count the validation rows, as --images does in other scripts.
 Takes:  about 10 seconds of processor time for the 3,000 validation rows of FER-2013.
 """

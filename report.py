@@ -5,8 +5,9 @@
 
 Reads   finished runs (--cnn, --dnn, --semi-supervised) and, to look into them, the data they were
         trained on (--data); results/ for what was measured of the data and of speed.
-Writes  to --out: report.html, which holds all it shows and needs no network; a folder for each
-        script that was run, with stage.json (command, weights, versions, seconds), and its log.
+Writes  to --out: report.html, which holds all it shows and needs no network; overview.png, a sheet
+        with the most telling figures; a folder for each script that was run, with stage.json
+        (command, weights, versions, seconds), and its log.
 Expect  about five minutes on two CPU cores the first time, seconds afterwards: what is finished,
         on the same weights, is not done again. --from-scratch trains first, which takes hours, and
         goes on where it was stopped. What is missing leaves a gap that names the command to fill
@@ -81,7 +82,9 @@ def main(argv=None):
     size = page.write(path, **content)
     gaps = sum(part["gaps"] for part in content["parts"])
     print(f"Wrote report.html ({size / 2**20:.1f} MiB; gaps: {gaps or 'none'}) to {args.out}.")
-    print(f"Open it in a browser: {path.resolve().as_uri()}")
+    if parts.draw_overview(sources):
+        print(f"Wrote overview.png, the most telling figures on one sheet, to {args.out}.")
+    print(f"Open the page in a browser: {path.resolve().as_uri()}")
     if failures:
         sys.exit(1)
 

@@ -166,8 +166,8 @@ def class_table(labels, predictions, *, seed=0):
 def summary_table(labels, probabilities, *, seed=0):
     """Return the measures of all rows together: a list of dictionaries, one a measure.
 
-    Accuracy, macro F1 and balanced accuracy have 95 % intervals from the bootstrap; the negative
-    log-likelihood (nats) and the expected calibration error have none.
+    The 95 % interval of the accuracy is Wilson's, those of macro F1 and balanced accuracy are from
+    the bootstrap; the negative log-likelihood (nats) and the expected calibration error have none.
 
     Args:
         labels: true codes 0-6, (n,), at least one.
@@ -175,15 +175,17 @@ def summary_table(labels, probabilities, *, seed=0):
         seed: of the bootstrap.
     """
     predictions = np.argmax(probabilities, axis=1)
+    right = int((predictions == labels).sum())
 
-    def measures(counts):
+    def means(counts):
         scores = metrics.class_scores(counts)
-        return np.array([scores.accuracy, scores.macro_f1, scores.balanced_accuracy])
+        return np.array([scores.macro_f1, scores.balanced_accuracy])
 
-    table = zip(
-        ("accuracy", "macro F1", "balanced accuracy"),
-        measures(metrics.confusion_counts(labels, predictions)),
-        *metrics.bootstrap_interval(labels, predictions, measures, seed=seed),
+    table = [("accuracy", right / len(labels), *metrics.wilson_interval(right, len(labels)))]
+    table += zip(
+        ("macro F1", "balanced accuracy"),
+        means(metrics.confusion_counts(labels, predictions)),
+        *metrics.bootstrap_interval(labels, predictions, means, seed=seed),
         strict=True,
     )
     likelihood = metrics.negative_log_likelihood(probabilities, labels)

@@ -92,6 +92,10 @@ PARTS = (  # title, introduction, what follows it as (kind, name)
         (("records", ""),),
     ),
 )
+OVERVIEW = (  # rows of the sheet that shows the most in one picture: run or stage, file
+    (("cnn", "curves.png"), ("confusion", "confusion.png")),
+    (("adversarial", "robustness.png"), ("filter_vis", "ascent_conv2d_1_*.png")),
+)
 RESULTS = {  # start of the files' names -> what they are, commands that make them
     "data_": (
         "results/data_*.csv and results/data_notes.txt",

@@ -1,11 +1,12 @@
 """The parts of the report's page, made of the files that runs and stages left."""
 
 import fnmatch
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import comparison, contents, page, records, runs, stages
-from common.figures import curves, style
+from common.figures import curves, overview, style
 
 ADVICE = ("Wrote ", "Next: ", "See ")  # how the last lines of a script begin
 FACTS = ("score", "n", "kept", "seconds", "parameters")
@@ -45,6 +46,18 @@ def build(sources):
             for title, introduction, shown in contents.PARTS
         ],
     }
+
+
+def draw_overview(sources):
+    """Write overview.png, the most telling figures on one sheet; return whether all were there."""
+    rows = [
+        [next(iter(sorted(sources.plan[name].folder.glob(pattern))), None) for name, pattern in row]
+        for row in contents.OVERVIEW
+    ]
+    if None in itertools.chain(*rows):
+        return False
+    style.save(overview.sheet(rows), sources.folder / "overview.png", source=sources.command)
+    return True
 
 
 def _summary(sources):

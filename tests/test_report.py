@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 
 import report
 from common import contents, page, records, runs
+from common.figures import overview
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(
@@ -181,7 +183,28 @@ def test_the_whole_report_in_order(project, capsys):
     assert "Wrote much" not in seen.text
     # The one gap: the fake weights hold no layers, for either network.
     assert seen.text.count("Missing: ") == seen.text.count("Missing: Layers of the") == 2
-    assert "Wrote report.html" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Wrote report.html" in printed
+    assert "Wrote overview.png" in printed
+    assert Path("outputs/report/overview.png").is_file()
+
+
+def test_pictures_on_a_sheet_keep_their_shape_and_fill_the_rows(tmp_path):
+    shapes = {"wide": (20, 60), "tall": (50, 20), "square": (30, 30)}
+    for name, shape in shapes.items():
+        matplotlib.image.imsave(tmp_path / f"{name}.png", np.zeros(shape))
+    figure = overview.sheet(
+        [[tmp_path / "wide.png", tmp_path / "square.png"], [tmp_path / "tall.png"]], width=10
+    )
+    width, height = figure.get_size_inches()
+    boxes = [axes.get_position() for axes in figure.axes]
+    for box, name in zip(boxes, ("wide", "square", "tall"), strict=True):
+        rows, columns = shapes[name]
+        assert box.width * width / (box.height * height) == pytest.approx(columns / rows)
+    assert boxes[0].height == pytest.approx(boxes[1].height)
+    assert boxes[1].x1 == pytest.approx(boxes[2].x1) == pytest.approx(1 - overview.MARGIN)
+    assert boxes[0].y0 > boxes[2].y1
+    assert boxes[2].y0 == pytest.approx(overview.MARGIN * width / height)
 
 
 def test_each_figure_says_what_made_it(project):
