@@ -117,11 +117,12 @@ def _looking(args):
     from common.stages import Stage
 
     plan = []
+    parts = ("--part", "ascent", "outputs", "classes")
     for name, script, model, *more in (
         ("confusion", "confusion.py", args.cnn),
         ("saliency", "saliency.py", args.cnn),
-        ("filter_vis", "filter_vis.py", args.cnn, "--part", "ascent", "outputs", "classes"),
-        ("filter_vis_semi_supervised", "filter_vis.py", args.semi_supervised),
+        ("filter_vis", "filter_vis.py", args.cnn, *parts),
+        ("filter_vis_semi_supervised", "filter_vis.py", args.semi_supervised, *parts),
         ("adversarial", "adversarial.py", args.cnn),
     ):
         files = [file for file, *_ in contents.FIGURES[name]]

@@ -190,11 +190,15 @@ def main(argv=None):
                 f"Round {row['round']}: {row['pseudo_labels']:,} of {len(hidden):,} removed labels "
                 f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
             )
-    experiment.compare(compared | {"student": args.out}, args.out)
+    pairs = [("student", other) for other in compared]
+    experiment.compare(compared | {"student": args.out}, args.out, pairs)
     if stamps:
         print("\n".join(stamps))
     print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
-    print(f"Next: python filter_vis.py --model {args.out} --out outputs/filter_vis_semi_supervised")
+    print(
+        f"Next: python filter_vis.py --model {args.out} --part ascent outputs classes "
+        "--out outputs/filter_vis_semi_supervised"
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(argv=None):
 
     experiment.train(args, "dnn", versus=args.versus)
     if args.versus:
-        experiment.compare({"CNN": args.versus, "DNN": args.out}, args.out)
+        experiment.compare({"CNN": args.versus, "DNN": args.out}, args.out, [("CNN", "DNN")])
 
 
 if __name__ == "__main__":

@@ -115,6 +115,11 @@ _FILTERS = (
     ("ascent_conv2d_2_*.png", "What excites the filters of the second convolution", _ASCENT),
     ("outputs_conv2d_2_*.png", "What the second convolution puts out", _OUTPUTS),
     ("outputs_conv2d_3_*.png", "What the third convolution puts out", _OUTPUTS),
+    (
+        "classes.png",
+        "The image that excites each expression most (bonus 2.2)",
+        "Ascent on the logits, each row from another noise.",
+    ),
 )
 _CURVES = "The dotted line marks the epoch that is kept."
 FIGURES = {  # of a run or stage: pattern of the file's name, title, how to read it
@@ -153,16 +158,9 @@ FIGURES = {  # of a run or stage: pattern of the file's name, title, how to read
         ),
         ("mean_map.png", "Where the model looks for each expression", "Means over many faces."),
     ),
-    "filter_vis": (
-        *_FILTERS,
-        (
-            "classes.png",
-            "The image that excites each expression most (bonus 2.2)",
-            "Ascent on the logits, each row from another noise.",
-        ),
-    ),
+    "filter_vis": _FILTERS,
     "filter_vis_semi_supervised": tuple(
-        (pattern, f"{title}, semi-supervised (bonus 2.1)", text)
+        (pattern, f"{title.removesuffix(' (bonus 2.2)')}, semi-supervised (bonus 2.1)", text)
         for pattern, title, text in _FILTERS
     ),
     "adversarial": (

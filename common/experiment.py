@@ -184,16 +184,20 @@ def _write_results(folder, model, config, history, faces, held_out):
         print(f"Submit it: {kaggle.submit_command(folder / 'submission.csv')}")
 
 
-def compare(named_runs, folder):
+def compare(named_runs, folder, pairs):
     """Write runs side by side: comparison.csv, comparison.png and comparison.txt.
 
     Args:
         named_runs: dictionary of two or three names -> finished run folders with the same held-out
-            rows; the last is compared with each of the others, row by row.
+            rows.
         folder: where the three files go.
+        pairs: of names, each to be compared row by row: the first minus the second.
     """
-    *others, (name, run) = named_runs.items()
-    said = [sentence for other in others for sentence in comparison.sentences(*other, name, run)]
+    said = [
+        sentence
+        for first, second in pairs
+        for sentence in comparison.sentences(first, named_runs[first], second, named_runs[second])
+    ]
     table = comparison.table(named_runs)
     runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
     runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")

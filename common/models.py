@@ -313,8 +313,9 @@ def precision(policy):
 @functools.lru_cache(maxsize=8)
 def _answer(model, views, batch_size):
     """Return the graph that averages a model over views, made once; weights stay the model's."""
+    pixels = tf.TensorSpec((batch_size, *INPUT_SHAPE[:2]), tf.uint8)
 
-    @tf.function(input_signature=[tf.TensorSpec((batch_size, *INPUT_SHAPE[:2]), tf.uint8)])
+    @tf.function(autograph=False, input_signature=[pixels])
     def answer(batch):
         inputs = tf.cast(batch, tf.float32)[..., tf.newaxis] / 255.0
         return tf.add_n([model(view, training=False) for view in _views(inputs, views)]) / views
