@@ -195,10 +195,10 @@ def main(argv=None):
     if stamps:
         print("\n".join(stamps))
     print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
-    print(
-        f"Next: python filter_vis.py --model {args.out} --part ascent outputs classes "
-        "--out outputs/filter_vis_semi_supervised"
-    )
+    look, flags = "filter_vis", "--part ascent outputs classes "
+    if args.architecture == "dnn":
+        look, flags = "confusion", ""
+    print(f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main():
     )
     runs.write_text(timing.RESULTS / f"{name}.txt", "\n".join(said) + "\n")
     style.save(
-        ledgers.self_training(table),
+        ledgers.self_training(table, args.architecture.upper()),
         timing.RESULTS / f"{name}.png",
         source=f"python -m benchmarks.self_training {how}",
     )

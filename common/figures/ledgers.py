@@ -37,12 +37,13 @@ def pseudo_labels(ledger, stamps=()):
     return figure
 
 
-def self_training(table):
+def self_training(table, network):
     """Return accuracy by share of removed labels, and what self-training adds, seed by seed.
 
     Args:
         table: DataFrame with a row a fraction and seed: "unlabelled", "seed", "baseline",
             "self-training", "all labels" (accuracies) and "difference", "n".
+        network: what was trained, for the title.
     """
     figure = style.new_figure(9, 3.8)
     left, right = figure.subplots(1, 2)
@@ -78,7 +79,7 @@ def self_training(table):
         axes.set(xlabel="labels removed", xlim=(-0.4, len(fractions) - 0.6))
     seeds = table["seed"].nunique()
     figure.suptitle(
-        f"{seeds} seed{'s' * (seeds > 1)}, lines and diamonds: means, with 95 % intervals"
+        f"{network}, {seeds} seed{'s' * (seeds > 1)}; lines and diamonds: means (95 % intervals)"
     )
     return figure
 
