@@ -45,7 +45,9 @@ def main(argv=None):
 
     faces = data.load(args.data)
     labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
-    flags = {name: str(value) for name, value in vars(args).items() if name != "out"}
+    flags = {
+        name: str(value) for name, value in vars(args).items() if name not in runs.NOT_RECALLED
+    }
     same = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
     unseen = np.empty((len(labels), NUM_CLASSES))

@@ -7,8 +7,8 @@ For every seed a network learns from all labels (the ceiling, train_dnn.py or tr
 every fraction one learns from the labels that are left (the baseline) and a second one from those
 and from the baseline's pseudo-labels (semi_supervised.py). All take the same number of steps, a
 seed fixes the initial weights and which labels are removed, and all are measured on the same
-validation rows. Further flags go to the training scripts. Runs are kept in --out and never
-repeated: start the command again after any kind of stop.
+validation rows. Further flags go to the training scripts, instead of those in TRAINING. Runs are
+kept in --out and never repeated: start the command again after any kind of stop.
 """
 
 import argparse
@@ -58,10 +58,11 @@ def main():
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
     how = " ".join(["--data", str(args.data), "--architecture", args.architecture, *training])
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
+    said.append(f"Trained with {how}; {timing.machine()}.")
     name = f"self_training_{args.architecture}"
     runs.write_text(
         timing.RESULTS / f"{name}.csv",
-        table.assign(flags=how, machine=timing.machine()).to_csv(index=False, float_format="%.4g"),
+        table.to_csv(index=False, float_format="%.4g"),
     )
     runs.write_text(timing.RESULTS / f"{name}.txt", "\n".join(said) + "\n")
     style.save(
