@@ -160,7 +160,7 @@ FIGURES = {  # of a run or stage: pattern of the file's name, title, how to read
     ),
     "filter_vis": _FILTERS,
     "filter_vis_semi_supervised": tuple(
-        (pattern, f"{title.removesuffix(' (bonus 2.2)')}, semi-supervised (bonus 2.1)", text)
+        (pattern, f"{title}, semi-supervised (bonus 2.1)", text)
         for pattern, title, text in _FILTERS
     ),
     "adversarial": (

@@ -50,14 +50,25 @@ def build(sources):
 
 def draw_overview(sources):
     """Write overview.png, the most telling figures on one sheet; return whether all were there."""
+    path = sources.folder / "overview.png"
+    path.unlink(missing_ok=True)
     rows = [
-        [next(iter(sorted(sources.plan[name].folder.glob(pattern))), None) for name, pattern in row]
-        for row in contents.OVERVIEW
+        [_find(sources.plan[name], pattern) for name, pattern in row] for row in contents.OVERVIEW
     ]
     if None in itertools.chain(*rows):
         return False
-    style.save(overview.sheet(rows), sources.folder / "overview.png", source=sources.command)
+    style.save(overview.sheet(rows), path, source=sources.command)
     return True
+
+
+def _find(stage, pattern):
+    """Return the path of a figure that a run or a finished stage wrote, or None."""
+    if stage.trains:
+        names = [path.name for path in stage.folder.glob("*")]
+    else:
+        names = (stages.finished(stage) or {"files": []})["files"]
+    found = min(fnmatch.filter(names, pattern), default=None)
+    return found and stage.folder / found
 
 
 def _summary(sources):

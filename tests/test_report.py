@@ -281,7 +281,9 @@ def test_what_is_finished_is_not_run_again(project, capsys):
     make_run(project / "pretrained" / "cnn", weights=b"others")
     seen = make_page("--no-run")
     assert "Missing: saliency.py on pretrained/cnn." in seen.text
+    assert not Path("outputs/report/overview.png").exists()
     make_page()
+    assert Path("outputs/report/overview.png").exists()
     assert len(calls(project)) == 2 * len(LOOKERS) + 1
 
 
