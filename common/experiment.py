@@ -190,7 +190,7 @@ def compare(named_runs, folder, pairs):
     Args:
         named_runs: dictionary of two or three names -> finished run folders with the same held-out
             rows.
-        folder: where the three files go.
+        folder: of the run that the three files go to.
         pairs: of names, each to be compared row by row: the first minus the second.
     """
     said = [
@@ -198,6 +198,7 @@ def compare(named_runs, folder, pairs):
         for first, second in pairs
         for sentence in comparison.sentences(first, named_runs[first], second, named_runs[second])
     ]
+    command = runs.read_json(folder / "config.json")["command"]  # not that of a --resume
     table = comparison.table(named_runs)
     runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
     runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
@@ -205,7 +206,7 @@ def compare(named_runs, folder, pairs):
     style.save(
         curves.compared_runs(histories, table),
         folder / "comparison.png",
-        source=f"{', '.join(map(str, named_runs.values()))}: {runs.command_line()}",
+        source=f"{', '.join(map(str, named_runs.values()))}: {command}",
     )
     print("\n".join(said))
     print(f"Wrote comparison.csv, comparison.png, comparison.txt to {folder}.")
