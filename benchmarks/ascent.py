@@ -40,7 +40,7 @@ def main():
     }
     ours = next(iter(seconds.values()))
     timing.publish(
-        "ascent",
+        "benchmark_ascent",
         [
             {
                 "ascent": name,

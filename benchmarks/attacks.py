@@ -42,7 +42,7 @@ def main():
             }
             for (name, settings), value in seconds.items()
         ]
-    timing.publish("attacks", table)
+    timing.publish("benchmark_attacks", table)
 
 
 def same(options):

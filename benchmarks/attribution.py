@@ -49,7 +49,7 @@ def main():
             }
             for (name, settings), value in seconds.items()
         ]
-    timing.publish("attribution", table)
+    timing.publish("benchmark_attribution", table)
 
 
 def contenders(options):

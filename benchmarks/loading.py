@@ -56,7 +56,7 @@ def main():
     }
     slowest = medians["pandas str.split"][0]
     timing.publish(
-        "loading",
+        "benchmark_loading",
         [
             {
                 "28,709 rows of plain CSV": name,

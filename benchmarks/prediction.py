@@ -75,7 +75,7 @@ def main():
         for name, values in measured.items()
     }
     timing.publish(
-        "prediction",
+        "benchmark_prediction",
         [
             {
                 "prediction with the CNN": name,

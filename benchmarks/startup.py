@@ -24,7 +24,7 @@ def main():
     seconds = timing.alternate(contenders, rounds=5)
     slowest = seconds["import tensorflow"]
     timing.publish(
-        "startup",
+        "benchmark_startup",
         [
             {"command": name, "seconds": value, "times as fast": slowest / value}
             for name, value in seconds.items()

@@ -6,7 +6,8 @@
 The report's CNN learns with a constant rate of Adam, flips and shifts, batches of 64 and no more
 than the report states; the compact CNN with what was found to pay here. Both are trained on this
 machine with the same split. Minutes are epochs times the median of an epoch's seconds, so that a
-pause does not count. Runs are kept in --out and never repeated.
+pause does not count. Runs are kept in --out and never repeated; finished ones from elsewhere can be
+named instead.
 """
 
 import argparse
@@ -30,16 +31,21 @@ def main():
     options.add_argument("--data", default="data")
     options.add_argument("--report-epochs", type=int, default=24)
     options.add_argument("--compact-epochs", type=int, default=60)
+    for name in ("report", "compact"):
+        options.add_argument(
+            f"--{name}-run", metavar="RUN", type=Path, help="take this finished run, train none"
+        )
     options.add_argument("--out", type=Path, default=Path("outputs/time_to_accuracy"))
     args = options.parse_args()
-    contenders = {
-        "report's CNN and recipe": ["--recipe", "report", "--epochs", str(args.report_epochs)],
-        "compact CNN": [*COMPACT, "--epochs", str(args.compact_epochs)],
-    }
+    if not args.report_run:
+        flags = ["--recipe", "report", "--epochs", str(args.report_epochs)]
+        args.report_run = train(args, "report", flags)
+    if not args.compact_run:
+        flags = [*COMPACT, "--epochs", str(args.compact_epochs)]
+        args.compact_run = train(args, "compact", flags)
     histories = {}
-    for name, flags in contenders.items():
-        folder = args.out / name.split()[0].replace("'s", "")
-        timing.finish("train_cnn.py", folder, ["--data", args.data, *flags])
+    named = {"report's CNN and recipe": args.report_run, "compact CNN": args.compact_run}
+    for name, folder in named.items():
         history = comparison.load_history(folder)
         seconds = statistics.median(row["seconds"] for row in history)
         histories[name] = [row | {"minutes": row["epoch"] * seconds / 60} for row in history]
@@ -49,13 +55,20 @@ def main():
         report, compact = minutes.values()
         ratio = report / compact if report and compact else None
         rows.append({"validation accuracy": accuracy, **minutes, "times as fast": ratio})
-    timing.publish("time_to_accuracy", rows)
+    timing.publish("accuracy_by_minutes", rows)
     style.save(
         curves.accuracy_by_minutes(histories),
-        timing.RESULTS / "time_to_accuracy.png",
+        timing.RESULTS / "accuracy_by_minutes.png",
         source=f"{timing.machine()}: {runs.command_line()}",
     )
-    print("Wrote results/time_to_accuracy.png.")
+    print("Wrote results/accuracy_by_minutes.png.")
+
+
+def train(args, name, flags):
+    """Return a run folder in --out, finished."""
+    folder = args.out / name
+    timing.finish("train_cnn.py", folder, ["--data", args.data, *flags])
+    return folder
 
 
 def minutes_until(history, accuracy):

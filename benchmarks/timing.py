@@ -109,15 +109,15 @@ def machine():
 
 
 def publish(name, rows):
-    """Print rows as a table and keep them in `results/benchmark_<name>.csv`.
+    """Print rows as a table and keep them in `results/<name>.csv`.
 
     Args:
-        name: of the benchmark.
+        name: of the table.
         rows: list of dictionaries with the same keys.
     """
     table = pd.DataFrame(rows).assign(machine=machine())
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
     print(table["machine"][0])
-    path = RESULTS / f"benchmark_{name}.csv"
+    path = RESULTS / f"{name}.csv"
     runs.write_text(path, table.to_csv(index=False, float_format="%.4g"))
     print(f"Wrote {path.relative_to(runs.PROJECT)}.")

@@ -94,7 +94,7 @@ def main():
     }
     slowest = medians["keras.fit, default settings"][0]
     timing.publish(
-        "training",
+        "benchmark_training",
         [
             {
                 "training the CNN": name,

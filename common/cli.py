@@ -58,8 +58,10 @@ def add_model(options, *, many=False):
         metavar="RUN",
         type=Path,
         nargs="+" if many else None,
+        action=_Runs if many else None,
         default=[Path("pretrained/cnn")] if many else Path("pretrained/cnn"),
-        help="run folder" + ("s, averaged" if many else "") + " (default: pretrained/cnn)",
+        help=("run folders, or folders of such, averaged" if many else "run folder")
+        + " (default: pretrained/cnn)",
     )
 
 
@@ -178,6 +180,7 @@ def add_finished_runs(options):
         metavar="RUN",
         type=Path,
         nargs="+",
+        action=_Runs,
         help="learn from the averaged probabilities of these runs beside the labels; labels are "
         "then smoothed only if --label-smoothing says so",
     )
@@ -243,6 +246,23 @@ def run(main):
     except (ValueError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+class _Runs(argparse.Action):
+    """Keeps run folders; a folder that holds runs stands for all of them, by name."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        runs = [
+            run
+            for path in values
+            for run in ([path] if (path / "config.json").exists() else runs_in(path) or [path])
+        ]
+        setattr(namespace, self.dest, runs)
+
+
+def runs_in(folder):
+    """Return the run folders in a folder, by name."""
+    return sorted(config.parent for config in folder.glob("*/config.json"))
 
 
 def _number(text, kind, valid, expected):

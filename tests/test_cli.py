@@ -30,6 +30,17 @@ def test_argument_types(kind, good, bad):
             kind(text)
 
 
+def test_a_folder_of_runs_stands_for_all_of_them(tmp_path):
+    for name in ("b/seed_1", "b/seed_0", "a"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}", encoding="utf-8")
+    options = cli.parser("")
+    cli.add_model(options, many=True)
+    given = [str(tmp_path / name) for name in ("a", "b", "missing")]
+    expected = [tmp_path / name for name in ("a", "b/seed_0", "b/seed_1", "missing")]
+    assert options.parse_args(["--model", *given]).model == expected
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "said"),
     [

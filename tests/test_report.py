@@ -158,12 +158,13 @@ def test_the_whole_report_in_order(project, capsys):
     results.mkdir()
     (results / "data_twins.csv").write_text("rows,share\ncopies,0.04309\n")
     (results / "data_notes.txt").write_text("Labels are doubtful.\n")
+    (results / "accuracy_networks.csv").write_text("network,accuracy\nseven,0.7071\n")
     (results / "benchmark_loading.csv").write_text("way,seconds\npandas,55.74\n")
     (results / "self_training.csv").write_text("unlabelled,difference\n0.5,0.01\n")
     seen = make_page()
 
     assert [heading.split(". ", 1)[0] for heading in seen.headings] == [
-        str(number) for number in range(1, 11)
+        str(number + 1) for number in range(len(contents.PARTS))
     ]
     assert [heading.split(". ", 1)[1] for heading in seen.headings] == [
         title for title, *_ in contents.PARTS
@@ -180,6 +181,7 @@ def test_the_whole_report_in_order(project, capsys):
     assert "Labels are doubtful." in seen.text
     assert "0.0431" in seen.text
     assert "55.7" in seen.text
+    assert "0.707" in seen.text
     assert "Wrote much" not in seen.text
     # The one gap: the fake weights hold no layers, for either network.
     assert seen.text.count("Missing: ") == seen.text.count("Missing: Layers of the") == 2

@@ -1,0 +1,92 @@
+"""Validation accuracy of trained networks, alone and averaged, over one and over more views.
+
+    python -m benchmarks.scores --data data/fer2013
+
+All are asked about the same rows, which no network was trained on. They did choose the epoch that
+each network keeps, so each score is flattered a little; no test row chose anything. Intervals are
+Wilson's, those of a mean over seeds Student's.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import timing
+from common import cli, data, metrics, models, runs
+
+VIEWS = (1, 2, 10, 18)
+
+
+def main():
+    """Ask every network over all views, average, and publish the table."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    cli.add_data(options)
+    options.add_argument("--folder", type=Path, default=Path("pretrained"))
+    args = options.parse_args()
+    single = [args.folder / name for name in ("cnn", "dnn", "semi_supervised")]
+    cheap = cli.runs_in(args.folder / "ensemble")
+    faces, split = data.load_of_run(single[0], args.data)
+    images, labels = (
+        array[split.validation_rows] for array in (faces.train_images, faces.train_labels)
+    )
+    for run in (*single, *cheap):
+        data.check_unseen([run], faces, split.validation_rows)
+    with tqdm(total=len(VIEWS) * len(single + cheap), unit="network", disable=None) as bar:
+        answers = {}
+        for run in (*single, *cheap):
+            model = models.load(run)[0]
+            for views in VIEWS:
+                answers[run, views] = models.predict(model, images, views=views)
+                bar.update()
+
+    ensemble = f"average of {args.folder / 'ensemble'}"
+    groups = {str(run): [run] for run in (*single, *cheap)}
+    groups |= {ensemble: cheap, f"{ensemble} and {single[0]}": [single[0], *cheap]}
+    rows = []
+    for name, members in groups.items():
+        for views in VIEWS:
+            probabilities = np.mean([answers[run, views] for run in members], axis=0)
+            right = int((probabilities.argmax(axis=1) == labels).sum())
+            rows.append(
+                {
+                    "network": name,
+                    "parameters": sum(parameters(run) for run in members),
+                    "views": views,
+                    "accuracy": right / len(labels),
+                    "interval": metrics.wilson_interval(right, len(labels)),
+                    "negative log-likelihood": metrics.negative_log_likelihood(
+                        probabilities, labels
+                    ),
+                }
+            )
+    for views in VIEWS:
+        alone = [row for row in rows if row["network"] in map(str, cheap) and row["views"] == views]
+        mean, half = metrics.mean_interval([row["accuracy"] for row in alone])
+        rows.append(
+            {
+                "network": f"one of {args.folder / 'ensemble'}, mean of {len(alone)} seeds",
+                "parameters": alone[0]["parameters"],
+                "views": views,
+                "accuracy": mean,
+                "interval": (mean - half, mean + half),
+                "negative log-likelihood": np.mean(
+                    [row["negative log-likelihood"] for row in alone]
+                ),
+            }
+        )
+    for row in rows:
+        row["95 % low"], row["95 % high"] = row.pop("interval")
+    timing.publish("accuracy_networks", [row | {"n": len(labels)} for row in rows])
+
+
+def parameters(run):
+    """Return the number of weights of a finished run."""
+    return runs.read_json(run / "metrics.json")["parameters"]
+
+
+if __name__ == "__main__":
+    cli.run(main)
