@@ -14,8 +14,8 @@ Expect  a little over twice the time of train_cnn.py, as the teacher trains firs
 
 The teacher never sees a removed label: it trains on the other rows alone, and a run given with
 --teacher is refused when its rows include one of them (--allow-leak repeats what the report most
-likely did, and stamps the result). Teacher and student take the same number of steps: an epoch is
-as many as all rows together fill. Many fractions and seeds in one table: python -m
+likely did, and stamps the result). A teacher trained here takes as many steps as the student: an
+epoch is as many as all rows together fill. Many fractions and seeds in one table: python -m
 benchmarks.self_training.
 """
 
@@ -116,7 +116,6 @@ def main(argv=None):
             args.architecture,
             faces,
             hidden,
-            split.validation_rows,
             allow_leak=args.allow_leak,
         )
         teacher = models.load(args.teacher)[0]
@@ -166,6 +165,13 @@ def main(argv=None):
         chosen, pseudo = selftraining.pseudo_labels(
             probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
         )
+        if not chosen.any():
+            saved = "" if args.teacher else f"; --teacher {args.out / 'teacher'} with another --out"
+            saved += "" if args.teacher else " saves training it again"
+            raise ValueError(
+                f"--threshold {args.threshold}: expected one that the teacher reaches, found no "
+                f"confidence above {probabilities.max():.3f}: lower it{saved}"
+            )
         mine = np.arange(len(unlabelled)) < len(hidden)  # rows whose removed label can be asked
         ledger += selftraining.ledger(
             number, probabilities[mine], chosen[mine], faces.train_labels[hidden]
@@ -191,9 +197,7 @@ def main(argv=None):
                 f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
             )
     pairs = [("student", other) for other in compared]
-    experiment.compare(compared | {"student": args.out}, args.out, pairs)
-    if stamps:
-        print("\n".join(stamps))
+    experiment.compare(compared | {"student": args.out}, args.out, pairs, stamps)
     print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
     look, flags = "filter_vis", "--part ascent outputs classes "
     if args.architecture == "dnn":

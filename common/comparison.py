@@ -327,24 +327,6 @@ def load_history(run):
     return history
 
 
-def paired(run_a, run_b):
-    """Return (test, difference) of two runs on the same validation rows.
-
-    Args:
-        run_a: run folder.
-        run_b: run folder, whose split held out the same rows.
-
-    Returns:
-        `metrics.PairedTest`, and (accuracy of A minus B, low, high).
-
-    Raises:
-        ValueError: the runs held out different rows.
-    """
-    _, labels, probabilities = load_together([run_a, run_b])
-    correct = probabilities.argmax(axis=2) == labels
-    return metrics.mcnemar(*correct), metrics.difference_interval(*correct)
-
-
 def paired_table(labels, predictions_a, predictions_b):
     """Return what two models get right on the same rows: a list of dictionaries.
 
@@ -399,7 +381,7 @@ def paired_sentences(name_a, name_b, differences):
     clear = [
         f"{row['class']} ({100 * row['difference']:+.1f})"
         for row in classes
-        if row["95 % low"] > 0 or row["95 % high"] < 0
+        if row["p"] < 0.05 / len(classes)  # Bonferroni: some class differs by chance
     ]
     return [
         f"On the same {overall['rows']:,} validation rows {name_a} is right on "
@@ -409,9 +391,11 @@ def paired_sentences(name_a, name_b, differences):
         f"{overall['only a right']:,} rows only {name_a} gets right, "
         f"{overall['only b right']:,} only {name_b} (McNemar's exact test: p "
         f"{'< 1e-12' if p_value < 1e-12 else f'= {p_value:.2g}'}).",
-        f"The interval of the difference in recall excludes 0 for {', '.join(clear)} points."
+        f"Their recall differs for {', '.join(clear)} points (the same test, corrected for "
+        f"{len(classes)} classes)."
         if clear
-        else "For no single class does the interval of the difference in recall exclude 0.",
+        else "For no single class does their recall differ (the same test, corrected for "
+        f"{len(classes)} classes).",
     ]
 
 
@@ -464,8 +448,6 @@ def sentences(name_a, run_a, name_b, run_b):
 def _data_hash(run):
     """Return which data a run was trained on."""
     config = runs.read_json(Path(run) / "config.json")
-    if not isinstance(config, dict):
-        raise ValueError(f"{Path(run) / 'config.json'}: expected the facts of a run, found none")
     return config.get("data_hash")
 
 

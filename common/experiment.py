@@ -23,8 +23,10 @@ def load_data(args):
 
 
 def check_comparable(run, faces, split):
-    """Raise a ValueError unless a finished run was measured on the validation rows of `split`."""
+    """Raise a ValueError unless a run is finished, and on the validation rows of `split`."""
     data.check_split(data.load_split(Path(run) / "split.npz"), faces)
+    if not (Path(run) / "metrics.json").exists():  # the last file of a run
+        raise ValueError(f"{run}: expected a finished run, found one without metrics.json")
     if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
             f"{run}: expected the validation rows of this run, found others: take a run with the "
@@ -184,7 +186,7 @@ def _write_results(folder, model, config, history, faces, held_out):
         print(f"Submit it: {kaggle.submit_command(folder / 'submission.csv')}")
 
 
-def compare(named_runs, folder, pairs):
+def compare(named_runs, folder, pairs, stamps=()):
     """Write runs side by side: comparison.csv, comparison.png and comparison.txt.
 
     Args:
@@ -192,12 +194,11 @@ def compare(named_runs, folder, pairs):
             rows.
         folder: of the run that the three files go to.
         pairs: of names, each to be compared row by row: the first minus the second.
+        stamps: sentences that belong before everything that is said.
     """
-    said = [
-        sentence
-        for first, second in pairs
-        for sentence in comparison.sentences(first, named_runs[first], second, named_runs[second])
-    ]
+    said = list(stamps)
+    for first, second in pairs:
+        said += comparison.sentences(first, named_runs[first], second, named_runs[second])
     command = runs.read_json(folder / "config.json")["command"]  # not that of a --resume
     table = comparison.table(named_runs)
     runs.write_text(folder / "comparison.csv", table.to_csv(index=False))

@@ -231,7 +231,7 @@ def load(run, *, half=False):
             f"{'a file' if run.exists() else 'nothing'}"
         )
     config = runs.read_json(run / "config.json")
-    if not isinstance(config, dict) or "architecture" not in config:
+    if "architecture" not in config:
         raise ValueError(f"{run / 'config.json'}: expected the architecture of a model, found none")
     model = load_weights(config["architecture"], run / "model.keras", half=half)
     if (run / "metrics.json").exists():

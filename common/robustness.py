@@ -21,7 +21,9 @@ class Robustness(NamedTuple):
         eps: float64 (k,), rising.
         predictions: name of an attack -> int64 (k, n), the class predicted under it.
         rounded: the same once the attacked images are rounded to 8 bits.
-        smallest: name -> float64 (n,), the smallest eps found that succeeds; inf where none did.
+        smallest: name -> float64 (n,), the smallest eps found that succeeds (the size of DeepFool's
+            change): 0 where the image is misread already, inf where none was found. A true
+            smallest may be lower.
         vanished: bool (n,), images whose gradient is zero throughout.
     """
 
@@ -30,57 +32,6 @@ class Robustness(NamedTuple):
     rounded: dict
     smallest: dict
     vanished: np.ndarray
-
-
-def smallest_eps(
-    model,
-    images,
-    labels,
-    *,
-    attack="pgd",
-    largest,
-    rounds=8,
-    norm="linf",
-    targeted=False,
-    batch_size=attacks.BATCH_SIZE,
-    **options,
-):
-    """Return float64 (n,): the smallest eps with which the attack succeeds, inf where none does.
-
-    Found by halving (0, largest] `rounds` times for each image by itself ("fgsm", "pgd"), or the
-    size of the change that DeepFool ends with. An image that is misread already has 0. A true
-    smallest eps may be lower: this is what the attack found.
-
-    Args:
-        model: puts out logits.
-        images: float32 (n, 48, 48, 1) in [0, 1].
-        labels: (n,) codes of the true classes, or of the targets.
-        attack: "fgsm", "pgd" or "deepfool".
-        largest: eps that is tried first; for DeepFool changes larger than that count as none.
-        rounds: halvings.
-        norm: one of `NORMS`.
-        targeted: towards `labels` rather than away from them.
-        batch_size: images at once.
-        options: further ones of `fgsm`, `pgd` or `deepfool`.
-
-    Raises:
-        ValueError: as `fgsm`, `pgd` and `deepfool` do, or a targeted DeepFool is asked for.
-    """
-    images, labels = attacks.checked(model, images, labels)
-    common = {"norm": norm, "batch_size": batch_size, **options}
-    done = attacks.fooled(model, images, labels, targeted=targeted, batch_size=batch_size)
-    if attack == "deepfool":
-        if targeted:
-            raise ValueError("expected an untargeted attack for DeepFool: use PGD for targets")
-        found = attacks.deepfool(model, images, labels, **common)
-        size = attacks.change_size(found, images, norm=norm)
-        won = attacks.fooled(model, found, labels, batch_size=batch_size) & (size <= largest)
-        return np.where(done, 0.0, np.where(won, size, np.inf))
-    perturb = _perturber(model, images, labels, attack, targeted=targeted, **common)
-    found = perturb(np.arange(len(images)), np.full(len(images), float(largest)))
-    won = attacks.fooled(model, found, labels, targeted=targeted, batch_size=batch_size)
-    high = np.where(done, 0.0, np.where(won, largest, np.inf))
-    return _bisect(model, perturb, labels, np.zeros(len(images)), high, rounds, targeted=targeted)
 
 
 def measure(
@@ -122,7 +73,7 @@ def measure(
         steps: of PGD.
         step_size: of PGD.
         restarts: of PGD.
-        rounds: halvings between two sizes in the search for the smallest eps.
+        rounds: halvings between two sizes in the search for the smallest eps, by image.
         progress: called with the number of images done since the last call.
         batch_size: images at once; the random numbers depend on it.
 
@@ -133,6 +84,8 @@ def measure(
     if not len(images):
         raise ValueError("expected one image or more, found none")
     eps = np.asarray(eps, np.float64)
+    if targeted and "deepfool" in kinds:
+        raise ValueError("expected an untargeted attack for DeepFool: use PGD for targets")
     if eps.ndim != 1 or not len(eps) or (np.diff(eps) <= 0).any():
         raise ValueError(f"expected rising sizes eps, found {eps.tolist()}")
     options = {"norm": norm, "targeted": targeted, "loss": loss, "batch_size": batch_size}
@@ -228,7 +181,10 @@ def size_quartiles(smallest, labels, weights):
 
 
 def _perturber(model, images, labels, attack, *, direction=None, **options):
-    """Return a function (rows, eps of each) -> attacked images, for attacks that have a size."""
+    """Return a function (rows, eps of each) -> attacked images, for attacks that have a size.
+
+    FGSM needs the direction, float32 (n, 48, 48, 1), of `attacks.steepest`.
+    """
     norm, generator = options.get("norm", "linf"), options.pop("generator", None)
     if attack == "pgd":
         return lambda rows, eps: attacks.pgd(
@@ -237,8 +193,6 @@ def _perturber(model, images, labels, attack, *, direction=None, **options):
     attacks.check_choice(attack, ("fgsm", "noise"), "attack")
     if attack == "noise":
         direction = attacks.random_direction(images, norm, generator)
-    elif direction is None:
-        direction = attacks.steepest(model, images, labels, **options)
     return lambda rows, eps: attacks.move(images[rows], direction[rows], eps=eps, norm=norm)
 
 
@@ -250,16 +204,10 @@ def _measure_part(model, images, labels, eps, kinds, rounds, generator, pgd_opti
     predictions, rounded, smallest = {}, {}, {}
     for name in dict.fromkeys((*kinds, "noise")):
         if name == "deepfool":
-            smallest[name] = smallest_eps(
-                model,
-                images,
-                labels,
-                attack=name,
-                largest=np.inf,
-                norm=norm,
-                targeted=targeted,
-                batch_size=batch_size,
-            )
+            found = attacks.deepfool(model, images, labels, norm=norm, batch_size=batch_size)
+            size = attacks.change_size(found, images, norm=norm)
+            size[~attacks.fooled(model, found, labels, batch_size=batch_size)] = np.inf
+            smallest[name] = np.where(clean == labels, size, 0.0)
             continue
         more = pgd_options if name == "pgd" else {"direction": direction}
         perturb = _perturber(model, images, labels, name, generator=generator, **more, **options)

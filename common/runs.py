@@ -25,8 +25,12 @@ import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+WRITTEN = (  # by a run beside config.json, what follows from others first
+    *("comparison.*", "ledger.*", "pseudo_labels.csv", "submission.csv", "curves.png"),
+    *("metrics.json", "predictions.npz", "model.keras", "history.csv", "state", "tensorboard"),
+    *("teacher_probabilities.npz", "hidden.npz", "split.npz", "teacher", "round-*"),
+)
 NOT_RECALLED = ("out", "resume", "overwrite")
-RESULTS = ("split.npz", "history.csv", "metrics.json", "model.keras", "submission.csv")
 GENERATIONS = 2  # states kept: a kill while the newest is written leaves the one before
 
 
@@ -70,15 +74,18 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Return the value in a JSON file.
+    """Return the dictionary in a JSON file.
 
     Raises:
-        ValueError: the file is missing or is no JSON; the message names it.
+        ValueError: the file is missing or holds no JSON object; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a JSON file of a run, found none ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, found a {type(value).__name__}")
+    return value
 
 
 def write_arrays(path, **arrays):
@@ -216,11 +223,10 @@ def begin(args, **facts):
                 f"{folder}: holds a run already: go on with it (--resume), replace it "
                 "(--overwrite) or choose another folder (--out)"
             )
+        # By name, as --out may hold what is no run's; config.json last, as it tells of the rest.
+        for part in (part for name in WRITTEN for part in folder.glob(name)):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
         path.unlink()
-        for part in (folder / "state", folder / "teacher", *folder.glob("round-*")):
-            shutil.rmtree(part, ignore_errors=True)
-        for name in RESULTS:
-            (folder / name).unlink(missing_ok=True)
     flags = {key: _as_flag(value) for key, value in vars(args).items() if key not in NOT_RECALLED}
     config = {**provenance(), **facts, "flags": flags}
     write_json(path, config)

@@ -177,10 +177,7 @@ def test_deepfool_reaches_the_nearest_hyperplane(linear, middling, norm):
     size = attacks.change_size(found, images, norm=norm)
     np.testing.assert_allclose(size, 1.02 * nearest, rtol=1e-3, atol=1e-6)
     assert (attacks.predict_logits(model, found).argmax(1) == distances.argmin(1)).all()
-    smallest = robustness.smallest_eps(
-        model, images, labels, attack="deepfool", norm=norm, largest=10.0, overshoot=1e-4
-    )
-    np.testing.assert_allclose(smallest, nearest, rtol=1e-3, atol=1e-6)
+    assert (smallest(model, images, labels, "deepfool", largest=1.0, norm=norm) == size).all()
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd"])
@@ -195,26 +192,27 @@ def test_smallest_eps_on_two_classes_is_the_distance(attack):
     labels = logits.argmax(1)
     gap = np.abs(logits[:, 0] - logits[:, 1]).astype(np.float64)
     distance = gap / np.abs(weights[:, 0] - weights[:, 1]).sum()
-    options = {"generator": generator()} if attack == "pgd" else {}
-    found = robustness.smallest_eps(
-        model, images, labels, attack=attack, largest=0.25, rounds=14, **options
-    )
+    found = smallest(model, images, labels, attack, largest=0.25, rounds=14)
     np.testing.assert_allclose(found, distance, atol=0.25 / 2**13)
 
 
-def test_smallest_eps_of_a_misread_image_is_zero_and_of_an_unmoved_one_infinite(linear, middling):
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "deepfool"])
+def test_smallest_eps_of_a_misread_image_is_zero_and_of_an_unmoved_one_infinite(
+    linear, middling, attack
+):
     model, _, _ = linear
     images, labels = middling
-    wrong = (labels + 1) % 7
-    for attack in ("fgsm", "pgd", "deepfool"):
-        options = {"generator": generator()} if attack == "pgd" else {}
-        common = {"attack": attack, "rounds": 3, **options}
-        if attack == "deepfool":
-            del common["rounds"]
-        zero = robustness.smallest_eps(model, images, wrong, largest=0.5, **common)
-        assert (zero == 0).all()
-        never = robustness.smallest_eps(model, images, labels, largest=1e-9, **common)
-        assert np.isinf(never).all()
+    assert (smallest(model, images, (labels + 1) % 7, attack, largest=0.5) == 0).all()
+    if attack != "deepfool":  # which goes as far as it must
+        assert np.isinf(smallest(model, images, labels, attack, largest=1e-9)).all()
+
+
+def smallest(model, images, labels, attack, *, largest, **options):
+    """Return the smallest eps that `robustness.measure` finds for each image."""
+    found = robustness.measure(
+        model, images, labels, eps=[largest], kinds=[attack], generator=generator(), **options
+    )
+    return found.smallest[attack]
 
 
 # --------------------------------------------------------------------------------------- limits
@@ -517,9 +515,7 @@ def test_bad_input_is_named(network, pixels, labels):
     with pytest.raises(ValueError, match="steps"):
         attacks.pgd(network, pixels, labels, steps=0, generator=generator(), **good)
     with pytest.raises(ValueError, match="untargeted"):
-        robustness.smallest_eps(
-            network, pixels, labels, attack="deepfool", largest=1.0, targeted=True
-        )
+        robustness.measure(network, pixels, labels, eps=[0.1], targeted=True, generator=generator())
     with pytest.raises(ValueError, match="rising"):
         robustness.measure(network, pixels, labels, eps=[0.1, 0.1], generator=generator())
     soft = keras.Sequential([network, keras.layers.Softmax()])

@@ -166,9 +166,8 @@ OTHER_RUNS = {
 def test_runs_on_different_rows_are_refused(make_run, difference):
     one = make_run("a", GOOD)
     other = make_run("b", **{"probabilities": BAD, **OTHER_RUNS[difference]})
-    for call in (comparison.load_together, lambda runs: comparison.paired(*runs)):
-        with pytest.raises(ValueError, match="same rows of the same data"):
-            call([one, other])
+    with pytest.raises(ValueError, match="same rows of the same data"):
+        comparison.load_together([one, other])
 
 
 def test_runs_without_a_usable_record_are_refused(make_run):
@@ -296,16 +295,6 @@ def test_report_table_of_another_matrix():
 
 
 # --- two runs
-
-
-def test_paired_equals_statsmodels(make_run):
-    test, (difference, low, high) = comparison.paired(make_run("a", GOOD), make_run("b", BAD))
-    crossed = [[test.both, test.only_a], [test.only_b, test.neither]]
-    assert test.p_value == pytest.approx(statsmodels_mcnemar(crossed, exact=True).pvalue, rel=1e-9)
-    correct = [p.argmax(axis=1) == LABELS for p in (GOOD, BAD)]
-    assert difference == pytest.approx(correct[0].mean() - correct[1].mean())
-    assert low < difference < high
-    assert test.only_a == np.count_nonzero(correct[0] & ~correct[1])
 
 
 def test_paired_table_equals_statsmodels():

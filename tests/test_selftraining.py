@@ -1,6 +1,8 @@
 """Hidden labels stay hidden; pseudo-labels and the ledger count as they should."""
 
+import argparse
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -186,7 +188,36 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
         semi_supervised.main([*other, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
-    assert "leak" in runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
+    stamp = runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
+    assert stamp.startswith("leak: ")
+    assert (tmp_path / "leak" / "comparison.txt").read_text().startswith(stamp)
+    # Nor may a student of it teach, though it saw no removed label itself.
+    second = [*flags[:-1], str(tmp_path / "leak"), "--out", str(tmp_path / "second")]
+    with pytest.raises(ValueError, match="found leak: the teacher"):
+        semi_supervised.main(second)
+    semi_supervised.main([*second, "--allow-leak"])
+    assert stamp in runs.read_json(tmp_path / "second" / "config.json")["stamps"]
+
+
+def test_a_threshold_that_no_pseudo_label_passes_ends_before_the_student_trains(
+    student, small_data, tmp_path
+):
+    import semi_supervised
+
+    flags = ["--data", str(small_data), "--architecture", "dnn", "--epochs", "1"]
+    flags += ["--unlabelled", "0.5", "--threshold", "0.999", "--out", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match=r"found no confidence above 0\.\d+: lower it"):
+        semi_supervised.main(flags)
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_a_run_that_is_written_over_leaves_nothing_behind(student, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(student, copy)
+    for name in ("teacher_probabilities.npz", "mine.txt"):
+        (copy / name).write_bytes(b"")
+    runs.begin(argparse.Namespace(out=copy, resume=False, overwrite=True))
+    assert {path.name for path in copy.iterdir()} == {"config.json", "mine.txt"}
 
 
 def test_a_ceiling_with_other_validation_rows_is_refused_before_training(

@@ -117,6 +117,10 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
     assert list(history["epoch"]) == [1, 2]
     result = runs.read_json(trained_run / "metrics.json")
     assert result["accuracy"] == pytest.approx(history["validation_accuracy"].max(), abs=0.1)
+    kept = history.iloc[history["validation_accuracy"].argmax()]
+    # The loss is plain cross-entropy, although the recipe smooths the labels.
+    likelihood = result["negative_log_likelihood"]
+    assert kept["validation_loss"] == pytest.approx(likelihood, abs=0.005)
     assert result["model_sha256"] == runs.sha256(trained_run / "model.keras")
     with np.load(trained_run / "predictions.npz") as archive:
         labels = archive["labels"]
@@ -165,7 +169,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
         while not state.exists() and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(kind)
-        process.wait(timeout=60)
+        assert process.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 130}[kind]
     resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
     result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout

@@ -49,7 +49,7 @@ def numbered(units, values):
     return [f"{unit}: {value:.2f}" for unit, value in zip(units, rounded, strict=True)]
 
 
-def top_faces(pictures, faces, marks, captions, *, title, blocks=None):
+def top_faces(pictures, faces, marks, captions, *, title):
     """Return for each filter its picture and, to its right, the faces that excite it the most.
 
     Args:
@@ -58,11 +58,10 @@ def top_faces(pictures, faces, marks, captions, *, title, blocks=None):
         marks: float (n, k, 2), row and column of the face, 0 to 1, where a ring is drawn.
         captions: n short texts.
         title: above the figure.
-        blocks: filters side by side; by default a page wider than high.
     """
     count, shown = faces.shape[:2]
     width = shown + 1.5  # the picture, the faces, and a gap to the next block
-    blocks = blocks or max(1, min(count, round((1.6 * count / width) ** 0.5)))
+    blocks = max(1, min(count, round((1.6 * count / width) ** 0.5)))  # wider than high
     rows = -(-count // blocks)
     figure, axes, down = _canvas(blocks * width - 0.5, rows, tile=TILE * 0.7, lines=1, title=title)
     for number in range(count):

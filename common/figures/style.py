@@ -61,6 +61,13 @@ def save(figure, path, *, source):
         source: one line, for example "outputs/train_cnn: python confusion.py".
     """
     lines = textwrap.wrap(source, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
-    figure.supxlabel("\n".join(lines), fontsize=SOURCE_SIZE, color="#888888", x=0.995, ha="right")
+    figure.supxlabel(
+        "\n".join(lines),
+        fontsize=SOURCE_SIZE,
+        color="#888888",
+        x=0.995,
+        ha="right",
+        parse_math=False,  # a command may hold a $
+    )
     with runs.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Description": source})
