@@ -6,7 +6,6 @@ python -m benchmarks.loading --data data/fer2013
 import argparse
 import gzip
 import shutil
-import statistics
 import tempfile
 from pathlib import Path
 
@@ -50,10 +49,7 @@ def main():
             measured["cold"].append(timing.in_process(ours))
             measured["cached"].append(timing.in_process(ours))
             measured["pandas str.split"].append(timing.in_process(pandas))
-    medians = {
-        name: [statistics.median(column) for column in zip(*values, strict=True)]
-        for name, values in measured.items()
-    }
+    medians = timing.medians(measured)
     slowest = medians["pandas str.split"][0]
     timing.publish(
         "benchmark_loading",

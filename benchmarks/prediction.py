@@ -12,7 +12,6 @@ Ours with --half computes in bfloat16, as predict.py --half does.
 """
 
 import argparse
-import statistics
 
 from benchmarks import timing
 
@@ -51,7 +50,6 @@ def main():
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 64, 128, 256])
     args = options.parse_args()
-    defaults = timing.default_environment()
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(rows=args.rows)
@@ -66,14 +64,7 @@ def main():
             for batch in args.batch_sizes
         },
     }
-    measured = {name: [] for name in contenders}
-    for _ in range(args.rounds):
-        for name, code in contenders.items():
-            measured[name].append(timing.in_process(code, environment=defaults))
-    medians = {
-        name: [statistics.median(column) for column in zip(*values, strict=True)]
-        for name, values in measured.items()
-    }
+    medians = timing.in_processes(contenders, rounds=args.rounds)
     timing.publish(
         "benchmark_prediction",
         [

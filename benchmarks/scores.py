@@ -16,8 +16,6 @@ from tqdm import tqdm
 from benchmarks import timing
 from common import cli, data, metrics, models, runs
 
-VIEWS = (1, 2, 10, 18)
-
 
 def main():
     """Ask every network over all views, average, and publish the table."""
@@ -29,17 +27,21 @@ def main():
     args = options.parse_args()
     single = [args.folder / name for name in ("cnn", "dnn", "semi_supervised")]
     cheap = cli.runs_in(args.folder / "ensemble")
+    if len(cheap) < 2:
+        raise ValueError(
+            f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(cheap)}"
+        )
     faces, split = data.load_of_run(single[0], args.data)
     images, labels = (
         array[split.validation_rows] for array in (faces.train_images, faces.train_labels)
     )
     for run in (*single, *cheap):
         data.check_unseen([run], faces, split.validation_rows)
-    with tqdm(total=len(VIEWS) * len(single + cheap), unit="network", disable=None) as bar:
+    with tqdm(total=len(models.VIEWS) * len(single + cheap), unit="network", disable=None) as bar:
         answers = {}
         for run in (*single, *cheap):
             model = models.load(run)[0]
-            for views in VIEWS:
+            for views in models.VIEWS:
                 answers[run, views] = models.predict(model, images, views=views)
                 bar.update()
 
@@ -48,7 +50,7 @@ def main():
     groups |= {ensemble: cheap, f"{ensemble} and {single[0]}": [single[0], *cheap]}
     rows = []
     for name, members in groups.items():
-        for views in VIEWS:
+        for views in models.VIEWS:
             probabilities = np.mean([answers[run, views] for run in members], axis=0)
             right = int((probabilities.argmax(axis=1) == labels).sum())
             rows.append(
@@ -63,7 +65,7 @@ def main():
                     ),
                 }
             )
-    for views in VIEWS:
+    for views in models.VIEWS:
         alone = [row for row in rows if row["network"] in map(str, cheap) and row["views"] == views]
         mean, half = metrics.mean_interval([row["accuracy"] for row in alone])
         rows.append(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import timing
-from common import comparison, metrics, runs
+from common import cli, comparison, metrics, runs
 from common.figures import ledgers, style
 
 TRAINING = {  # flags where none are given: what finishes on two cores in an hour or two
@@ -121,4 +121,4 @@ def sentence(fraction, group):
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 
 from benchmarks import timing
-from common import comparison, runs
+from common import cli, comparison, runs
 from common.figures import curves, style
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
@@ -43,6 +43,7 @@ def main():
     if not args.compact_run:
         flags = [*COMPACT, "--epochs", str(args.compact_epochs)]
         args.compact_run = train(args, "compact", flags)
+    comparison.load_together([args.report_run, args.compact_run])  # refuses other rows
     histories = {}
     named = {"report's CNN and recipe": args.report_run, "compact CNN": args.compact_run}
     for name, folder in named.items():
@@ -77,4 +78,4 @@ def minutes_until(history, accuracy):
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -90,16 +91,51 @@ def in_process(code, *, environment=None):
     return [float(number) for number in result.stdout.splitlines()[-1].split()]
 
 
+def in_processes(contenders, *, rounds):
+    """Return the medians of what each contender prints, all run once a round in turn.
+
+    Args:
+        contenders: dictionary of name -> Python source for `in_process`, run with nothing said of
+            oneDNN.
+        rounds: how often each is run.
+    """
+    printed = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, code in contenders.items():
+            printed[name].append(in_process(code, environment=default_environment()))
+    return medians(printed)
+
+
+def medians(measured):
+    """Return name -> median of each number, from name -> list of lists of numbers."""
+    return {
+        name: [statistics.median(column) for column in zip(*values, strict=True)]
+        for name, values in measured.items()
+    }
+
+
 def finish(script, folder, flags):
-    """Run a training script to its end unless it has been there; go on where it was stopped."""
+    """Run a training script to its end unless it has been there; go on where it was stopped.
+
+    Raises:
+        ValueError: the folder holds a run that another command began.
+    """
+    begin = [script, "--out", str(folder), *flags]
+    begun = (folder / "config.json").exists()
+    if begun:
+        recorded = runs.read_json(folder / "config.json").get("command")
+        if recorded != shlex.join(["python", *begin]):
+            raise ValueError(
+                f"{folder}: expected a run of {shlex.join(['python', *begin])}, found one of "
+                f"{recorded}: choose another --out"
+            )
     if (folder / "metrics.json").exists() and (
         script != "semi_supervised.py" or (folder / "comparison.csv").exists()
     ):
         return
-    begun = (folder / "config.json").exists()
-    command = [sys.executable, script, "--out", str(folder), *(["--resume"] if begun else flags)]
-    print(" ".join(command), flush=True)
-    subprocess.run(command, cwd=runs.PROJECT, check=True)
+    command = [script, "--out", str(folder), "--resume"] if begun else begin
+    print(shlex.join(["python", *command]), flush=True)
+    subprocess.run([sys.executable, *command], cwd=runs.PROJECT, check=True)
 
 
 def machine():

@@ -8,7 +8,6 @@ RandomTranslation layers mapped over a shuffled dataset. Every measurement is a 
 """
 
 import argparse
-import statistics
 
 from benchmarks import timing
 
@@ -75,7 +74,6 @@ def main():
     options.add_argument("--steps", type=int, default=12)
     options.add_argument("--rounds", type=int, default=3)
     args = options.parse_args()
-    defaults = timing.default_environment()
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(steps=args.steps)
@@ -84,14 +82,7 @@ def main():
         "ours, float32": setup + OURS.format(precision="float32"),
         "keras.fit, default settings": untouched + setup + KERAS,
     }
-    measured = {name: [] for name in contenders}
-    for _ in range(args.rounds):
-        for name, code in contenders.items():
-            measured[name].append(timing.in_process(code, environment=defaults))
-    medians = {
-        name: [statistics.median(column) for column in zip(*values, strict=True)]
-        for name, values in measured.items()
-    }
+    medians = timing.in_processes(contenders, rounds=args.rounds)
     slowest = medians["keras.fit, default settings"][0]
     timing.publish(
         "benchmark_training",

@@ -1,0 +1,103 @@
+"""What the benchmarks compute from their measurements, and which runs they accept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import honest_data, self_training, time_to_accuracy, timing
+from common import runs
+from common.labels import CLASS_NAMES
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    """Keep tables out of the project's results/."""
+    for module in (honest_data, timing):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_contenders_take_turns():
+    order = []
+    seconds = timing.alternate(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2
+    )
+    assert order == list("ab" * 3)  # each once before anything is measured
+    assert set(seconds) == {"a", "b"}
+
+
+def test_medians_are_taken_number_by_number():
+    assert timing.medians({"x": [[1, 30], [2, 10], [9, 20]]}) == {"x": [2, 20]}
+
+
+def test_a_run_that_another_command_began_is_no_result(tmp_path):
+    folder = tmp_path / "run"
+    command = f"python train_cnn.py --out {folder} --epochs 2"
+    runs.write_json(folder / "config.json", {"command": command})
+    runs.write_json(folder / "metrics.json", {})
+    timing.finish("train_cnn.py", folder, ["--epochs", "2"])  # finished: returns at once
+    for script, epochs in (("train_cnn.py", "3"), ("train_dnn.py", "2")):
+        with pytest.raises(ValueError, match=r"expected a run of python .* choose another --out"):
+            timing.finish(script, folder, ["--epochs", epochs])
+
+
+def test_minutes_until_an_accuracy_is_first_reached():
+    history = [{"minutes": m, "validation_accuracy": a} for m, a in ((1, 0.4), (2, 0.6), (3, 0.5))]
+    assert time_to_accuracy.minutes_until(history, 0.5) == 2
+    assert time_to_accuracy.minutes_until(history, 0.7) is None
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.01, 0.012, 0.011], "a gain"),
+        ([-0.01, -0.012, -0.011], "a loss"),
+        ([0.01, -0.02, 0.015], "no effect that can be told from noise"),
+        ([0.01], "one seed: no interval"),
+    ],
+)
+def test_the_verdict_on_self_training_is_that_of_the_interval(differences, verdict):
+    group = pd.DataFrame({"difference": differences})
+    group[["baseline", "self-training", "all labels"]] = 0.5
+    assert verdict in self_training.sentence(0.5, group)
+
+
+def test_a_mean_over_groups_is_as_uncertain_as_there_are_groups():
+    values = np.random.default_rng(0).normal(size=400)
+    alone = honest_data.mean_by_group(values, np.arange(400))
+    copied = honest_data.mean_by_group(np.repeat(values, 9), np.repeat(np.arange(400), 9))
+    assert alone == pytest.approx(copied)
+    assert alone[2] - alone[1] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def test_twins_are_compared_network_by_network(results):
+    groups = np.array([0, 0, 1, 1, 2, 3])
+    right_unseen = np.array([True, False, False, False, True, False])
+    right_seen = np.array([1, 0.5, 1, 0.5, 0.5, 0])
+    said = honest_data.twins(groups, right_unseen, right_seen, 0.1)
+    table = pd.read_csv(results / "data_twins.csv")
+    assert list(table["n"]) == [4, 2]
+    assert list(table["images"]) == [2, 2]
+    assert list(table["difference"]) == [0.5, -0.25]
+    assert "add at most about 5.0 points" in said
+    assert "no twins" in honest_data.twins(np.arange(6), right_unseen, right_seen, 0.1)
+
+
+def test_a_label_is_doubted_where_another_class_is_as_sure_as_of_its_own(results, tmp_path):
+    """Northcutt's rule on three rows of two classes: the last is labelled 0 and looks like 1."""
+    unseen = np.zeros((21, 7))
+    labels = np.repeat(np.arange(7), 3)
+    unseen[np.arange(21), labels] = 1
+    unseen[2] = [0.1, 0.9, 0, 0, 0, 0, 0]
+    unseen[5] = [0, 0.6, 0.4, 0, 0, 0, 0]
+    said = honest_data.noise(labels, np.arange(21), unseen, tmp_path)
+    doubted = pd.read_csv(tmp_path / "doubtful.csv")
+    assert doubted.to_dict("records") == [
+        {"row": 2, "label": CLASS_NAMES[0], "doubted for": CLASS_NAMES[1], "probability": 0.9,
+         "of the label": 0.1}
+    ]  # fmt: skip
+    assert "4.8%" in said
+    table = pd.read_csv(results / "data_noise.csv")
+    assert list(table["doubted"]) == [pytest.approx(1 / 3, abs=1e-4)] + [0] * 6
+    unseen[2] = np.eye(7)[0]
+    assert "doubt no label" in honest_data.noise(labels, np.arange(21), unseen, tmp_path)
