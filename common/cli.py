@@ -149,6 +149,13 @@ def add_training(options, *, epochs=80):
         "(default: %(default)s)",
     )
     options.add_argument(
+        "--batch-statistics",
+        choices=("plain", "moving"),
+        default="plain",
+        help="of the finished network: 'plain' are those of training images as they are, 'moving' "
+        "the averages kept in training, of augmented ones with dropout on (default: %(default)s)",
+    )
+    options.add_argument(
         "--precision",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         default="auto",

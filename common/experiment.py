@@ -132,11 +132,14 @@ def fit(
         tensorboard=args.tensorboard,
     )
     model, config = models.load(folder)
-    _write_results(folder, model, config, history, faces, held_out)
+    if args.batch_statistics == "plain":  # the same however often, so a kill here does no harm
+        training.estimate_batch_statistics(model, images)
+        models.save(folder / "model.keras", model, architecture)
+    _write_results(folder, model, config, history, faces, held_out, args.batch_statistics)
     return model
 
 
-def _write_results(folder, model, config, history, faces, held_out):
+def _write_results(folder, model, config, history, faces, held_out, batch_statistics):
     """Measure the kept epoch on the validation rows, predict the test rows, draw the curves."""
     labels = faces.train_labels[held_out]
     probabilities = models.predict(model, faces.train_images[held_out])
@@ -155,6 +158,7 @@ def _write_results(folder, model, config, history, faces, held_out):
         "balanced_accuracy": scores.balanced_accuracy,
         "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
         "note": "the epoch was chosen on these rows, as in the report",
+        "batch_statistics": batch_statistics,
         "best_epoch": best["epoch"],
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
