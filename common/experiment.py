@@ -129,17 +129,15 @@ def fit(
         seed=args.seed,
         hardware=hardware,
         initial_weights=initial_weights,
+        batch_statistics=args.batch_statistics,
         tensorboard=args.tensorboard,
     )
     model, config = models.load(folder)
-    if args.batch_statistics == "plain":  # the same however often, so a kill here does no harm
-        training.estimate_batch_statistics(model, images)
-        models.save(folder / "model.keras", model, architecture)
-    _write_results(folder, model, config, history, faces, held_out, args.batch_statistics)
+    _write_results(folder, model, config, history, faces, held_out)
     return model
 
 
-def _write_results(folder, model, config, history, faces, held_out, batch_statistics):
+def _write_results(folder, model, config, history, faces, held_out):
     """Measure the kept epoch on the validation rows, predict the test rows, draw the curves."""
     labels = faces.train_labels[held_out]
     probabilities = models.predict(model, faces.train_images[held_out])
@@ -158,7 +156,6 @@ def _write_results(folder, model, config, history, faces, held_out, batch_statis
         "balanced_accuracy": scores.balanced_accuracy,
         "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
         "note": "the epoch was chosen on these rows, as in the report",
-        "batch_statistics": batch_statistics,
         "best_epoch": best["epoch"],
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),

@@ -112,15 +112,9 @@ def curve_sentences(run):
         lowest = min(history, key=lambda row: row["validation_loss"])
         last = history[-1]["validation_loss"]
         risen = last > lowest["validation_loss"] + RISE
-        averaged = (
-            f" ({kept['validation_accuracy']:.3f} as in the curve, with the moving averages of "
-            "training for batch statistics, not those of plain images)"
-            if run.metrics.get("batch_statistics") == "plain"
-            else ""
-        )
         return [
             f"Epoch {kept['epoch']} of {len(history)} is kept: {run.metrics['accuracy']:.3f} of "
-            f"the held-out rows are right{averaged}; on the training rows, as augmented and with "
+            f"the held-out rows are right; on the training rows, as augmented and with "
             f"dropout on, {kept['accuracy']:.3f} of the answers are the class that was taught.",
             f"The validation loss is lowest at epoch {lowest['epoch']} "
             f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: "

@@ -195,6 +195,7 @@ def fit(
     seed=0,
     hardware,
     initial_weights=None,
+    batch_statistics="plain",
     tensorboard=False,
 ):
     """Train, and leave the best epoch in `folder/model.keras`; go on when `folder` has a state.
@@ -212,6 +213,8 @@ def fit(
         seed: of shuffling and augmentation (dropout and weights: see `prepare`).
         hardware: of `prepare`.
         initial_weights: list of arrays to start from, or None for random ones.
+        batch_statistics: what the validated and kept model normalises by: "plain" (see
+            `PlainBatchStatistics`) or "moving" averages, as Keras keeps them.
         tensorboard: also write logs for TensorBoard into `folder/tensorboard`.
 
     Returns:
@@ -246,6 +249,8 @@ def fit(
     if done >= epochs:
         return keeper.history
     callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
+    if batch_statistics == "plain":
+        callbacks.append(PlainBatchStatistics(images))
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
     data = batches(
@@ -281,15 +286,15 @@ def fit(
     return keeper.history
 
 
-def estimate_batch_statistics(model, images, *, batch_size=128, batches=40):
-    """Replace the moving averages of a model by the batch statistics of images as they are.
+class PlainBatchStatistics(keras.callbacks.Callback):
+    """Gives a model the batch statistics of training images as they are, before each validation.
 
-    The averages come from augmented images with dropout on, which have other variances than the
-    plain images that a trained model is asked about. Here every layer gets the mean of what it
-    sees over whole batches without dropout; no other weight changes.
+    The moving averages that BatchNormalization keeps come from augmented images with dropout on,
+    which have other variances than the plain images that a trained model is asked about. Here each
+    layer gets the mean of what it sees over whole batches without dropout. Training never reads
+    these statistics, so nothing else changes.
 
     Args:
-        model: as `models.load` returns it; changed in place.
         images: training images, uint8 (n, 48, 48), one or more.
         batch_size: images a batch.
         batches: at most; they are spread evenly over the images.
@@ -297,28 +302,39 @@ def estimate_batch_statistics(model, images, *, batch_size=128, batches=40):
     Source: Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3; on dropout: Li et al.,
     "Understanding the disharmony between dropout and batch normalization", 2019.
     """
-    normalisers = [
-        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    copy = keras.models.clone_model(model, clone_function=_measuring)
-    copy.set_weights(model.get_weights())
-    measuring = [copy.get_layer(layer.name) for layer in normalisers]
 
-    @tf.function(autograph=False)
-    def statistics(batch):
-        copy(batch, training=True)
-        return [(layer.moving_mean.value, layer.moving_variance.value) for layer in measuring]
+    def __init__(self, images, *, batch_size=128, batches=24):
+        """Choose the images."""
+        super().__init__()
+        count = min(batches, math.ceil(len(images) / batch_size))
+        rows = np.linspace(0, len(images), min(len(images), count * batch_size), endpoint=False)
+        self.batches = [images[part] for part in np.array_split(rows.astype(np.int64), count)]
 
-    count = min(batches, math.ceil(len(images) / batch_size))
-    rows = np.linspace(0, len(images), min(len(images), count * batch_size), endpoint=False)
-    found = [
-        statistics(tf.constant(to_inputs(images[part])))
-        for part in np.array_split(rows.astype(np.int64), count)
-    ]
-    for layer, pairs in zip(normalisers, zip(*found, strict=True), strict=True):
-        means, variances = zip(*pairs, strict=True)
-        layer.moving_mean.assign(np.mean(means, axis=0))
-        layer.moving_variance.assign(np.mean(variances, axis=0))
+    def set_model(self, model):
+        """Make the copy of the model that measures."""
+        super().set_model(model)
+        copy = keras.models.clone_model(model, clone_function=_measuring)
+        self.layers = [
+            (layer, copy.get_layer(layer.name))
+            for layer in model.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+
+        @tf.function(autograph=False)
+        def measure(batch):
+            copy(batch, training=True)
+            return [(seen.moving_mean.value, seen.moving_variance.value) for _, seen in self.layers]
+
+        self.copy, self.measure = copy, measure
+
+    def on_test_begin(self, logs=None):
+        """Measure, and replace what the model has."""
+        self.copy.set_weights(self.model.get_weights())
+        found = [self.measure(tf.constant(to_inputs(batch))) for batch in self.batches]
+        for (layer, _), pairs in zip(self.layers, zip(*found, strict=True), strict=True):
+            means, variances = zip(*pairs, strict=True)
+            layer.moving_mean.assign(np.mean(means, axis=0))
+            layer.moving_variance.assign(np.mean(variances, axis=0))
 
 
 def _measuring(layer):

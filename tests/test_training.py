@@ -160,13 +160,19 @@ def random_model(architecture, generator):
     return model
 
 
+def estimate(model, images, **options):
+    callback = training.PlainBatchStatistics(images, **options)
+    callback.set_model(model)
+    callback.on_test_begin()
+
+
 def test_batch_statistics_are_the_means_over_batches_of_plain_images():
     import keras
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (300, 48, 48), dtype=np.uint8)
     model = random_model("compact", generator)
-    training.estimate_batch_statistics(model, images, batch_size=100, batches=2)
+    estimate(model, images, batch_size=100, batches=2)
     first = keras.Model(model.input, model.get_layer("leaky_re_lu_1").output)
     seen = images[(np.arange(200) * 1.5).astype(int)]  # two batches, evenly spread
     values = np.asarray(first(data.to_inputs(seen))).reshape(2, -1, 32)
@@ -180,12 +186,25 @@ def test_batch_statistics_depend_on_neither_dropout_nor_the_moving_averages():
     images = generator.integers(0, 256, (90, 48, 48), dtype=np.uint8)
     model = random_model("dnn", generator)
     before = model.get_weights()
-    training.estimate_batch_statistics(model, images)
+    estimate(model, images)
     once = model.get_weights()
     for variable, old, new in zip(model.weights, before, once, strict=True):
         assert np.array_equal(old, new) != ("moving" in variable.path)
-    training.estimate_batch_statistics(model, images)
+    estimate(model, images)
     assert all(map(np.array_equal, once, model.get_weights()))
+
+
+def test_batch_statistics_change_no_step_of_training(small_data, tmp_path):
+    import train_dnn
+
+    for kind in ("plain", "moving"):
+        flags = ["--data", str(small_data), "--epochs", "2", "--batch-statistics", kind]
+        train_dnn.main([*flags, "--out", str(tmp_path / kind)])
+    plain, moving = (runs.load_state(tmp_path / kind)[0] for kind in ("plain", "moving"))
+    model = models.build("dnn")
+    for index, variable in enumerate(model.variables):
+        same = np.array_equal(plain[f"{index:04d}"], moving[f"{index:04d}"])
+        assert same != ("moving" in variable.path), variable.path
 
 
 def command(data, out, *flags):
