@@ -204,7 +204,7 @@ def test_a_foreign_or_damaged_model_is_refused_in_one_line(tmp_path, make):
 @pytest.mark.parametrize("config", [{}, [], {"architecture": "os.system"}])
 def test_a_foreign_configuration_is_refused(tmp_path, config):
     runs.write_json(tmp_path / "config.json", config)
-    with pytest.raises(ValueError, match="architecture"):
+    with pytest.raises(ValueError, match=r"architecture|expected a JSON object"):
         models.load(tmp_path)
 
 
