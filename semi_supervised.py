@@ -166,11 +166,11 @@ def main(argv=None):
             probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
         )
         if not chosen.any():
-            saved = "" if args.teacher else f"; --teacher {args.out / 'teacher'} with another --out"
-            saved += "" if args.teacher else " saves training it again"
+            trained = args.teacher or args.out / "teacher"
             raise ValueError(
                 f"--threshold {args.threshold}: expected one that the teacher reaches, found no "
-                f"confidence above {probabilities.max():.3f}: lower it{saved}"
+                f"confidence above {probabilities.max():.3f}: lower it, with another --out and "
+                f"--teacher {trained}, which need not be trained again"
             )
         mine = np.arange(len(unlabelled)) < len(hidden)  # rows whose removed label can be asked
         ledger += selftraining.ledger(

@@ -6,8 +6,8 @@
 Reads   the FER-2013 table or folder (--data), or draws sample faces; the run of a CNN (--versus).
 Writes  to --out: what train_cnn.py writes, and with --versus comparison.csv, comparison.png and
         comparison.txt: both accuracies with intervals, McNemar's test, time, size and curves.
-Expect  epochs of 5 to 8 seconds on two CPU cores; validation accuracy 0.484 was measured after 150
-        of them with the flags in pretrained/README.md, and more with a CNN as --teacher.
+Expect  epochs of 5 to 8 seconds on two CPU cores; after 150 of them validation accuracy 0.508 with
+        the flags in pretrained/README.md, 0.484 with the same but without the --teacher runs.
 
 The defaults are the report's: 3,000 rows held out, flips and shifts up to 0.1, batches of 64, 80
 epochs. What it leaves open is set by --recipe.

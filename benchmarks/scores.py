@@ -35,18 +35,16 @@ def main():
     images, labels = (
         array[split.validation_rows] for array in (faces.train_images, faces.train_labels)
     )
-    for run in (*single, *cheap):
-        data.check_unseen([run], faces, split.validation_rows)
-    with tqdm(total=len(models.VIEWS) * len(single + cheap), unit="network", disable=None) as bar:
-        answers = {}
-        for run in (*single, *cheap):
-            model = models.load(run)[0]
-            for views in models.VIEWS:
-                answers[run, views] = models.predict(model, images, views=views)
-                bar.update()
+    everyone = [*single, *cheap]
+    data.check_unseen(everyone, faces, split.validation_rows)
+    answers = {}
+    for run in tqdm(everyone, unit="network", disable=None):
+        model = models.load(run)[0]
+        for views in models.VIEWS:
+            answers[run, views] = models.predict(model, images, views=views)
 
     ensemble = f"average of {args.folder / 'ensemble'}"
-    groups = {str(run): [run] for run in (*single, *cheap)}
+    groups = {str(run): [run] for run in everyone}
     groups |= {ensemble: cheap, f"{ensemble} and {single[0]}": [single[0], *cheap]}
     rows = []
     for name, members in groups.items():

@@ -447,8 +447,7 @@ def sentences(name_a, run_a, name_b, run_b):
 
 def _data_hash(run):
     """Return which data a run was trained on."""
-    config = runs.read_json(Path(run) / "config.json")
-    return config.get("data_hash")
+    return runs.read_json(Path(run) / "config.json").get("data_hash")
 
 
 def _remedy(run):

@@ -25,8 +25,7 @@ def load_data(args):
 def check_comparable(run, faces, split):
     """Raise a ValueError unless a run is finished, and on the validation rows of `split`."""
     data.check_split(data.load_split(Path(run) / "split.npz"), faces)
-    if not (Path(run) / "metrics.json").exists():  # the last file of a run
-        raise ValueError(f"{run}: expected a finished run, found one without metrics.json")
+    comparison.table({"run": run})  # raises unless it is finished
     if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
             f"{run}: expected the validation rows of this run, found others: take a run with the "

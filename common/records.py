@@ -114,8 +114,8 @@ def curve_sentences(run):
         risen = last > lowest["validation_loss"] + RISE
         return [
             f"Epoch {kept['epoch']} of {len(history)} is kept: {run.metrics['accuracy']:.3f} of "
-            f"the held-out rows are right; on the training rows, as augmented and with "
-            f"dropout on, {kept['accuracy']:.3f} of the answers are the class that was taught.",
+            "the held-out rows are right; on the training rows, as augmented and with dropout on, "
+            f"{kept['accuracy']:.3f} of the answers are the class that was taught.",
             f"The validation loss is lowest at epoch {lowest['epoch']} "
             f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: "
             + (

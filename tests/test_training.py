@@ -194,13 +194,12 @@ def test_batch_statistics_depend_on_neither_dropout_nor_the_moving_averages():
     assert all(map(np.array_equal, once, model.get_weights()))
 
 
-def test_batch_statistics_change_no_step_of_training(small_data, tmp_path):
+def test_batch_statistics_change_no_step_of_training(trained_run, small_data, tmp_path):
     import train_dnn
 
-    for kind in ("plain", "moving"):
-        flags = ["--data", str(small_data), "--epochs", "2", "--batch-statistics", kind]
-        train_dnn.main([*flags, "--out", str(tmp_path / kind)])
-    plain, moving = (runs.load_state(tmp_path / kind)[0] for kind in ("plain", "moving"))
+    flags = ["--data", str(small_data), "--epochs", "2", "--batch-statistics", "moving"]
+    train_dnn.main([*flags, "--out", str(tmp_path)])
+    plain, moving = (runs.load_state(folder)[0] for folder in (trained_run, tmp_path))
     model = models.build("dnn")
     for index, variable in enumerate(model.variables):
         same = np.array_equal(plain[f"{index:04d}"], moving[f"{index:04d}"])
