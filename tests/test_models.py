@@ -137,6 +137,9 @@ def test_weights_come_back_from_a_run(tmp_path):
     # The file is a plain Keras model that needs none of our code.
     plain = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_array_equal(plain(images()), loaded(images()))
+    assert (tmp_path / "model.keras").stat().st_size < 0.97 * sum(
+        weight.nbytes for weight in model.get_weights()
+    )
 
 
 def test_half_precision_is_right_to_two_digits(tmp_path):
