@@ -60,7 +60,10 @@ def main(argv=None):
                 f"--{key.replace('_', '-')}: expected no run beside --from-scratch, which makes it"
             )
         setattr(args, key, args.out / key)
-    from common import page, parts, stages
+    from common import page, parts, records, stages
+
+    for key, expected in contents.ARCHITECTURES.items():
+        records.check_architecture(getattr(args, key), expected)
 
     runs.check_writable(args.out)
     training, looking = _training(args), _looking(args)

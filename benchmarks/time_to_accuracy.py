@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 
 from benchmarks import timing
-from common import cli, comparison, runs
+from common import cli, comparison, records, runs
 from common.figures import curves, style
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
@@ -43,6 +43,11 @@ def main():
     if not args.compact_run:
         flags = [*COMPACT, "--epochs", str(args.compact_epochs)]
         args.compact_run = train(args, "compact", flags)
+    records.check_architecture(args.report_run, "cnn")
+    records.check_architecture(args.compact_run, "compact")
+    recipe = runs.read_json(args.report_run / "config.json")["flags"].get("recipe")
+    if recipe != "report":
+        raise ValueError(f"{args.report_run}: expected --recipe report, found --recipe {recipe}")
     comparison.load_together([args.report_run, args.compact_run])  # refuses other rows
     histories = {}
     named = {"report's CNN and recipe": args.report_run, "compact CNN": args.compact_run}

@@ -15,6 +15,7 @@ MODELS = {  # key -> name, script that trains it
     "dnn": ("DNN", "train_dnn.py"),
     "semi_supervised": ("semi-supervised CNN", "semi_supervised.py"),
 }
+ARCHITECTURES = {"cnn": "cnn", "dnn": "dnn", "semi_supervised": "cnn"}
 
 TITLE = "Facial expressions on FER-2013: the report of 2017, done again"
 INTRODUCTION = [

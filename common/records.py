@@ -56,6 +56,20 @@ def read(folder):
         ) from error
 
 
+def check_architecture(folder, expected):
+    """Refuse the run of another network than it is taken for; what is no run is not looked at.
+
+    Raises:
+        ValueError: its configuration names another architecture than `expected`.
+    """
+    try:
+        found = runs.read_json(Path(folder) / "config.json").get("architecture", expected)
+    except ValueError:
+        return
+    if found != expected:
+        raise ValueError(f"{folder}: expected a run of the {expected}, found one of the {found}")
+
+
 def layer_table(run):
     """Return the layers of a run with output and parameters: a list of dictionaries.
 

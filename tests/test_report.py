@@ -379,6 +379,15 @@ def test_bad_input_is_one_line(project, argv, said):
         report.main(argv)
 
 
+def test_a_network_is_not_taken_for_another(project):
+    folder = make_run(project / "pretrained" / "dnn")
+    config = runs.read_json(folder / "config.json")
+    runs.write_json(folder / "config.json", config | {"architecture": "cnn"})
+    with pytest.raises(ValueError, match="pretrained/dnn: expected a run of the dnn, found one of"):
+        report.main(["--no-run"])
+    assert not (project / "outputs").exists()
+
+
 @pytest.mark.parametrize("damage", ["[]", "{", '{"flags": 3}', '{"model_sha256": 1}'])
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "history.csv", "predictions.npz"])
 def test_damaged_runs_are_gaps(project, name, damage):
