@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common import cli, records
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 MODULES = sorted((ROOT / "common").rglob("*.py"))
@@ -114,3 +116,14 @@ def test_an_unknown_flag_is_one_line_and_exit_2(script):
     )
     assert result.returncode == 2
     assert "--no-such-flag" in result.stderr.splitlines()[-1]
+
+
+def test_trained_weights_are_those_that_were_measured_and_stay_small():
+    pretrained = ROOT / "pretrained"
+    folders = [pretrained / name for name in ("cnn", "dnn", "semi_supervised")]
+    for folder in folders + cli.runs_in(pretrained / "ensemble"):
+        run = records.read(folder)  # refuses weights with another SHA-256
+        assert run.metrics["accuracy"] > 0.4
+        assert run.command.startswith("python ")
+    files = [path for path in pretrained.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40e6
