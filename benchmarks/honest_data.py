@@ -22,10 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import timing
 from common import cli, metrics, runs
 from common.labels import CLASS_NAMES, NUM_CLASSES
-
-RESULTS = runs.PROJECT / "results"
 
 
 def main(argv=None):
@@ -97,7 +96,13 @@ def main(argv=None):
         f"{args.architecture}, {args.folds} folds x {args.epochs} epochs, seed {args.seed}, "
         f"n = {len(labels):,} training rows"
     )
-    runs.write_text(RESULTS / "data_notes.txt", "\n".join([*notes, f"Measured with {how}."]) + "\n")
+    runs.write_text(
+        timing.RESULTS / "data_notes.txt", "\n".join([*notes, f"Measured with {how}."]) + "\n"
+    )
+    timing.record(
+        *("data_twins", "data_noise", "data_classes", "data_notes"),
+        finished=[args.out / f"fold-{number}" for number in range(args.folds)],
+    )
     print("\n".join(notes))
     print(
         "Wrote results/data_twins.csv, data_noise.csv, data_classes.csv, data_notes.txt; the most "
@@ -132,7 +137,7 @@ def twins(groups, right_unseen, right_seen, in_test):
                 "95 % high": f"{high:.4f}",
             }
         )
-    runs.write_table(RESULTS / "data_twins.csv", rows)
+    runs.write_table(timing.RESULTS / "data_twins.csv", rows)
     gain, low, high = (100 * in_test * float(rows[0][key]) for key in rows[0] if key[0] in "d9")
     return (
         f"{in_test:.1%} of the test images also stand in train. A row whose image stands there "
@@ -163,7 +168,7 @@ def noise(labels, groups, unseen, folder):
     doubted = choice != labels
     counts = metrics.confusion_counts(labels, choice)
     runs.write_table(
-        RESULTS / "data_noise.csv",
+        timing.RESULTS / "data_noise.csv",
         [
             {"label": CLASS_NAMES[code], "rows": int(counts[code].sum())}
             | dict(zip(CLASS_NAMES, counts[code].tolist(), strict=True))
@@ -207,7 +212,7 @@ def classes(labels, unseen):
     counts = metrics.confusion_counts(labels, unseen.argmax(axis=1))
     recall = np.diag(counts) / counts.sum(axis=1)
     runs.write_table(
-        RESULTS / "data_classes.csv",
+        timing.RESULTS / "data_classes.csv",
         [
             {
                 "class": name,

@@ -80,7 +80,7 @@ def main():
         )
     for row in rows:
         row["95 % low"], row["95 % high"] = row.pop("interval")
-    timing.publish("accuracy_networks", [row | {"n": len(labels)} for row in rows])
+    timing.publish("accuracy_networks", [row | {"n": len(labels)} for row in rows], everyone)
 
 
 def parameters(run):

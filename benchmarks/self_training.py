@@ -43,7 +43,7 @@ def main():
     if args.architecture == "dnn":
         script, network = "train_dnn.py", []
 
-    compared = []
+    compared, students = [], []
     for seed in args.seeds:
         common = ["--data", args.data, "--seed", str(seed), *training]
         ceiling = args.out / args.architecture / "all-labels" / f"seed-{seed}"
@@ -54,6 +54,7 @@ def main():
             extra += ["--architecture", args.architecture]
             timing.finish("semi_supervised.py", student, [*common, *extra])
             compared.append(measure(fraction, seed, student, ceiling))
+            students.append(student)
 
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
     how = " ".join(["--data", str(args.data), "--architecture", args.architecture, *training])
@@ -70,6 +71,7 @@ def main():
         timing.RESULTS / f"{name}.png",
         source=f"python -m benchmarks.self_training {how}",
     )
+    timing.record(name, finished=students)
     print(table.to_string(index=False, float_format="{:.3f}".format))
     print("\n".join(said))
     print(f"Wrote results/{name}.csv, .txt and .png.")

@@ -61,7 +61,7 @@ def main():
         report, compact = minutes.values()
         ratio = report / compact if report and compact else None
         rows.append({"validation accuracy": accuracy, **minutes, "times as fast": ratio})
-    timing.publish("accuracy_by_minutes", rows)
+    timing.publish("accuracy_by_minutes", rows, named.values())
     style.save(
         curves.accuracy_by_minutes(histories),
         timing.RESULTS / "accuracy_by_minutes.png",

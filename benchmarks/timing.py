@@ -10,7 +10,7 @@ import time
 
 import pandas as pd
 
-from common import runs
+from common import contents, page, records, runs
 
 RESULTS = runs.PROJECT / "results"
 
@@ -144,16 +144,33 @@ def machine():
     return f"{facts['cpus']} x {facts['processor']}"
 
 
-def publish(name, rows):
-    """Print rows as a table and keep them in `results/<name>.csv`.
+def record(*names, finished=()):
+    """Keep in `results/made.json` what made tables and figures: the page of the report says it.
+
+    Args:
+        names: of the files, without their ends.
+        finished: run folders that they show.
+    """
+    path = RESULTS / contents.MADE
+    facts = runs.provenance()
+    facts["finished"] = facts.pop("started")
+    facts["runs"] = page.made("", *map(records.read, finished))["runs"]
+    known = runs.read_json(path) if path.exists() else {}
+    runs.write_json(path, known | dict.fromkeys(names, facts))
+
+
+def publish(name, rows, finished=()):
+    """Print rows as a table, keep them in `results/<name>.csv`, and record what made it.
 
     Args:
         name: of the table.
         rows: list of dictionaries with the same keys.
+        finished: run folders that it shows.
     """
     table = pd.DataFrame(rows).assign(machine=machine())
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
     print(table["machine"][0])
     path = RESULTS / f"{name}.csv"
     runs.write_text(path, table.to_csv(index=False, float_format="%.4g"))
+    record(name, finished=finished)
     print(f"Wrote {path.relative_to(runs.PROJECT)}.")

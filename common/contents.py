@@ -77,7 +77,7 @@ PARTS = (  # title, introduction, what follows it as (kind, name)
         (("stage", "adversarial"),),
     ),
     (
-        "Past the report: more networks, more views",
+        "Past the report",
         "A network with a third of the CNN's multiplications, trained with several seeds, averages "
         "of networks, and averages over shifted and mirrored views of each image. In the figure, "
         "how long it takes until a given accuracy, against the report's own network and recipe.",
@@ -120,6 +120,23 @@ RESULTS = {  # start of the files' names -> what they are, commands that make th
     ),
 }
 
+MADE = "made.json"  # in results/: what made each file there
+MEASURED = {  # name of a file in results/, without its end -> title
+    "accuracy_by_minutes": "Minutes of training until a validation accuracy",
+    "accuracy_networks": "Networks alone and averaged, over one view and more",
+    "benchmark_ascent": "Gradient ascent",
+    "benchmark_attacks": "Attacks by projected gradient descent",
+    "benchmark_attribution": "SmoothGrad",
+    "benchmark_loading": "Loading the data",
+    "benchmark_prediction": "Prediction",
+    "benchmark_startup": "Answering --help",
+    "benchmark_training": "Training the CNN",
+    "data_classes": "Each class: how frequent it is, and recognised where the row was never seen",
+    "data_noise": "Labels that such networks doubt with confidence: for which other class",
+    "data_twins": "Rows whose image stands there again: right with and without having seen it",
+    "self_training_dnn": "Self-training of the DNN by share of removed labels and seed",
+}
+
 _ASCENT = "Each picture grew from white noise; below it the filter's number and its final loss."
 _OUTPUTS = "One tile a filter, for one held-out image; red is above zero, blue below."
 _FILTERS = (
@@ -133,6 +150,10 @@ _FILTERS = (
         "Ascent on the logits, each row from another noise.",
     ),
 )
+BEGINNINGS = {  # flag of a run with the names of other runs -> what it means for this one
+    "initial_weights": "It began with the weights of {} as that was then, not with random ones.",
+    "teacher": "It learned from the answers of {} as those were then, beside the labels.",
+}
 _CURVES = "The dotted line marks the epoch that is kept."
 FIGURES = {  # of a run or stage: pattern of the file's name, title, how to read it
     "cnn": (("curves.png", "Loss and accuracy of the CNN by epoch", _CURVES),),

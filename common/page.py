@@ -156,7 +156,8 @@ def _cell(value):
         return f"{value:,}", True
     if isinstance(value, float):
         return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{value:.3g}", True
-    return "" if value is None else str(value), False
+    text = "" if value is None else str(value)
+    return {"True": "yes", "False": "no"}.get(text, text), False
 
 
 def _parsed(text):

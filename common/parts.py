@@ -106,6 +106,10 @@ def _run(sources, key):
         reason = sources.failures.get(key, error if stage.folder.exists() else "")
         what = f"the {contents.MODELS[key][0]}, {stage.folder}"
         return [page.gap(what, [*train, sources.command], reason)]
+    for flag, said in contents.BEGINNINGS.items():
+        if others := run.config["flags"].get(flag):
+            named = [others] if isinstance(others, str) else others
+            lines.append(said.format(", ".join(named)))
     lines += [f"Stamped: {stamp}." for stamp in run.config.get("stamps") or ()]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
     names = {path.name for path in stage.folder.iterdir()}
@@ -201,13 +205,18 @@ def _table(path, title, columns, made, commands):
 def _results(_, start):
     """Return everything in results/ whose name starts so: tables, figures and sentences."""
     what, commands = contents.RESULTS[start]
-    blocks = []
-    for path in sorted((runs.PROJECT / "results").glob(f"{start}*")):
-        title = path.stem.replace("_", " ").capitalize()
+    blocks, folder = [], runs.PROJECT / "results"
+    try:
+        known = runs.read_json(folder / contents.MADE)
+    except ValueError:
+        known = {}
+    for path in sorted(folder.glob(f"{start}*")):
+        title = contents.MEASURED.get(path.stem, path.stem.replace("_", " ").capitalize())
+        made = known.get(path.stem)
         if path.suffix == ".csv":
-            blocks.append(_table(path, title, None, None, commands))
+            blocks.append(_table(path, title, None, made, commands))
         elif path.suffix == ".png":
-            blocks.append(page.figure(path, title, "", None))
+            blocks.append(page.figure(path, title, "", made))
         elif path.suffix == ".txt":
             blocks.append(page.sentences(path.read_text(encoding="utf-8").splitlines()))
     return blocks or [page.gap(what, commands)]

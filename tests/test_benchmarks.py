@@ -12,8 +12,7 @@ from common.labels import CLASS_NAMES
 @pytest.fixture(autouse=True)
 def results(tmp_path, monkeypatch):
     """Keep tables out of the project's results/."""
-    for module in (honest_data, timing):
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(timing, "RESULTS", tmp_path / "results")
     return tmp_path / "results"
 
 

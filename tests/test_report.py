@@ -153,12 +153,17 @@ def test_the_whole_report_in_order(project, capsys):
         (student / file).write_bytes((project / "template" / file).read_bytes())
     (student / "comparison.txt").write_text("The student is level.\n")
     config = runs.read_json(student / "config.json")
-    runs.write_json(student / "config.json", config | {"stamps": ["leak: it saw them"]})
+    config |= {"stamps": ["leak: it saw them"]}
+    config["flags"] |= {"teacher": "cnn_of_then", "initial_weights": ["one", "two"]}
+    runs.write_json(student / "config.json", config)
     results = project / "results"
     results.mkdir()
     (results / "data_twins.csv").write_text("rows,share\ncopies,0.04309\n")
     (results / "data_notes.txt").write_text("Labels are doubtful.\n")
     (results / "accuracy_networks.csv").write_text("network,accuracy\nseven,0.7071\n")
+    shown = {"folder": "nets/seven", "seed": 7, "data": "abc", "weights": "def"}
+    facts = {"command": "python -m benchmarks.scores", "runs": [shown]}
+    runs.write_json(results / "made.json", {"accuracy_networks": facts})
     (results / "benchmark_loading.csv").write_text("way,seconds\npandas,55.74\n")
     (results / "self_training.csv").write_text("unlabelled,difference\n0.5,0.01\n")
     seen = make_page()
@@ -177,11 +182,16 @@ def test_the_whole_report_in_order(project, capsys):
     assert "0.625 [0.470, 0.758]" in seen.text
     for sentence in ("Faces look alike.", "Stamped: leak: it saw them.", "The student is level."):
         assert sentence in seen.text
+    assert "began with the weights of one, two" in seen.text
+    assert "learned from the answers of cnn_of_then as" in seen.text
     assert "right on 62.5% and the DNN on 62.5%" in seen.text
     assert "Labels are doubtful." in seen.text
     assert "0.0431" in seen.text
     assert "55.7" in seen.text
     assert "0.707" in seen.text
+    assert "Networks alone and averaged" in seen.text
+    scored = "Made by python -m benchmarks.scores · run nets/seven , seed 7, data abc , weights def"
+    assert scored in seen.text
     assert "Wrote much" not in seen.text
     # The one gap: the fake weights hold no layers, for either network.
     assert seen.text.count("Missing: ") == seen.text.count("Missing: Layers of the") == 2
