@@ -198,12 +198,15 @@ def noise(labels, groups, unseen, folder):
     low, high = metrics.wilson_interval(int(doubted.sum()), len(labels))
     worst = max(range(NUM_CLASSES), key=lambda code: doubted[labels == code].mean())
     among = np.isin(groups, contradictory)
+    copies = (
+        f", and {doubted[among].sum()} of the {among.sum()} rows whose copies carry contradictory "
+        "labels"
+    )
     return (
         f"Networks that never saw them doubt {doubted.mean():.1%} [{low:.1%}, {high:.1%}] of the "
         f"labels with confidence, most of them {CLASS_NAMES[worst]} "
-        f"({doubted[labels == worst].mean():.1%}), and {doubted[among].sum()} of the {among.sum()} "
-        "rows whose copies carry contradictory labels. That is the networks' doubt, not proof of "
-        "an error: where they are weak, they doubt more."
+        f"({doubted[labels == worst].mean():.1%}){copies if among.any() else ''}. That is the "
+        "networks' doubt, not proof of an error: where they are weak, they doubt more."
     )
 
 
