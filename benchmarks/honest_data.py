@@ -9,7 +9,9 @@ did). From this follow
 - twins: rows whose image stands in the data again, as 568 of the test rows stand in train. How much
   more often is a network right on them when it was trained on the image, and what does that add at
   most to a score in which such rows are as frequent as they are in test? At most, as a network here
-  saw the row itself and its label, where a twin may carry another.
+  saw the row itself and its label, where a twin may carry another. Networks that were trained
+  longer remember more, so those in pretrained/ are asked too: about repeated images that they were
+  trained on, and about others that they were not.
 - noise: how many labels a network that never saw them doubts with confidence. A row counts when it
   gives another class at least the confidence that it gives that class' own rows on average
   (Northcutt, Jiang, Chuang, "Confident learning", 2021, section 3.1).
@@ -23,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import timing
-from common import cli, metrics, runs
+from common import cli, metrics, records, runs
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
 
@@ -87,8 +89,15 @@ def main(argv=None):
         ],
         groups,
     ).mean()
+    repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
+    answers = {}
+    for run in trained_on(faces.data_hash) if len(repeated) else ():
+        probabilities = models.predict(models.load(run)[0], faces.train_images[repeated])
+        right = probabilities.argmax(axis=1) == labels[repeated]
+        answers[run] = right, data.seen_by(run, faces)[repeated]
     notes = [
         twins(groups, unseen.argmax(axis=1) == labels, right_seen, in_test),
+        *remembered(groups[repeated], answers, in_test),
         noise(labels, groups, unseen, args.out),
         classes(labels, unseen),
     ]
@@ -103,10 +112,11 @@ def main(argv=None):
         *("data_twins", "data_noise", "data_classes", "data_notes"),
         finished=[args.out / f"fold-{number}" for number in range(args.folds)],
     )
+    timing.record("data_remembered", finished=answers)
     print("\n".join(notes))
     print(
-        "Wrote results/data_twins.csv, data_noise.csv, data_classes.csv, data_notes.txt; the most "
-        f"doubtful rows: {args.out / 'doubtful.csv'}."
+        "Wrote results/data_twins.csv, data_remembered.csv, data_noise.csv, data_classes.csv, "
+        f"data_notes.txt; the most doubtful rows: {args.out / 'doubtful.csv'}."
     )
 
 
@@ -144,20 +154,71 @@ def twins(groups, right_unseen, right_seen, in_test):
         f"again is right in {float(rows[0]['right, image never seen']):.1%} of cases when a "
         f"network never saw it and {float(rows[0]['right, image seen in training']):.1%} when it "
         f"did: known twins add at most about {gain:.1f} points [{low:.1f}, {high:.1f}] to a test "
-        "score, at most because a twin may carry another label. Validation scores here are free "
-        "of that, as copies stay on one side."
+        "score of such a network, at most because a twin may carry another label. Validation "
+        "scores here are free of that, as copies stay on one side."
     )
 
 
-def mean_by_group(values, groups, *, samples=2000, seed=0):
+def trained_on(data_hash):
+    """Return the CNN and the cheap networks in pretrained/ that were trained on this data."""
+    finished = [Path("pretrained/cnn"), *cli.runs_in(Path("pretrained/ensemble"))]
+    return [run for run in finished if records.read(run).data_hash == data_hash]
+
+
+def remembered(groups, answers, in_test):
+    """Write how often trained networks are right on repeated images; return a list of sentences.
+
+    Args:
+        groups: rows with the same number show the same image, (n,); only those that repeat.
+        answers: run folder -> (whether it is right, whether it was trained on the image), (n,).
+        in_test: share of the test images that also stand in train.
+    """
+    rows = []
+    for run, (right, seen) in answers.items():
+        means = {known: right[seen == known].mean() for known in (True, False)}
+        drawn = {known: resample(right[seen == known], groups[seen == known]) for known in means}
+        generator = np.random.default_rng(0)  # the two are different images: no pairs
+        low, high = np.quantile(drawn[True] - generator.permutation(drawn[False]), (0.025, 0.975))
+        rows.append(
+            {
+                "network": str(run),
+                "images not trained on": len(np.unique(groups[~seen])),
+                "right there": means[False],
+                "images trained on": len(np.unique(groups[seen])),
+                "right on these": means[True],
+                "difference": means[True] - means[False],
+                "95 % low": low,
+                "95 % high": high,
+            }
+        )
+    if not rows:
+        return []
+    table = [{k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    runs.write_table(timing.RESULTS / "data_remembered.csv", table)
+    most = max(rows, key=lambda row: row["difference"])
+    gain, low, high = (100 * in_test * most[key] for key in ("difference", "95 % low", "95 % high"))
+    return [
+        "Networks that were trained until they overfit remember more: of the "
+        f"{len(rows)} asked, {most['network']} remembers most. It is right on "
+        f"{most['right on these']:.1%} of the rows with repeated images that it was trained on and "
+        f"on {most['right there']:.1%} of those that were held out, which are other images: at "
+        f"most about {gain:.1f} points [{low:.1f}, {high:.1f}] of its test score."
+    ]
+
+
+def mean_by_group(values, groups):
     """Return (mean, low, high) of values (n,), 95 % by bootstrap over whole groups."""
+    low, high = np.quantile(resample(values, groups), (0.025, 0.975))
+    return float(values.mean()), float(low), float(high)
+
+
+def resample(values, groups, *, samples=2000, seed=0):
+    """Return the means of values (n,), (samples,), with whole groups drawn with replacement."""
     _, members = np.unique(groups, return_inverse=True)
     sums, sizes = np.bincount(members, values), np.bincount(members)
     generator = np.random.default_rng(seed)
     draws = (generator.integers(len(sums), size=len(sums)) for _ in range(samples))
-    means = [sums[draw].sum() / sizes[draw].sum() for draw in draws]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(values.mean()), float(low), float(high)
+    return np.array([sums[draw].sum() / sizes[draw].sum() for draw in draws])
 
 
 def noise(labels, groups, unseen, folder):

@@ -133,6 +133,7 @@ MEASURED = {  # name of a file in results/, without its end -> title
     "benchmark_training": "Training the CNN",
     "data_classes": "Each class: how frequent it is, and recognised where the row was never seen",
     "data_noise": "Labels that such networks doubt with confidence: for which other class",
+    "data_remembered": "Rows whose image stands there again, asked of trained networks",
     "data_twins": "Rows whose image stands there again: right with and without having seen it",
     "self_training_dnn": "Self-training of the DNN by share of removed labels and seed",
 }

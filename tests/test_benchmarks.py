@@ -1,5 +1,7 @@
 """What the benchmarks compute from their measurements, and which runs they accept."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,21 @@ def test_twins_are_compared_network_by_network(results):
     assert list(table["difference"]) == [0.5, -0.25]
     assert "add at most about 5.0 points" in said
     assert "no twins" in honest_data.twins(np.arange(6), right_unseen, right_seen, 0.1)
+
+
+def test_what_networks_remember_is_the_difference_between_seen_and_unseen_images(results):
+    seen = np.arange(400) < 300
+    right = np.where(seen, np.arange(400) % 10 > 0, np.arange(400) % 2 > 0)
+    answers = {Path("nets/good"): (right, seen), Path("nets/level"): (np.full(400, True), seen)}
+    (said,) = honest_data.remembered(np.arange(400) // 2, answers, 0.1)
+    table = pd.read_csv(results / "data_remembered.csv")
+    assert list(table["difference"]) == [pytest.approx(0.4), 0]
+    assert list(table["images trained on"]) == [150, 150]
+    # Pairs of a right and a wrong row leave the unseen half no spread.
+    assert table["95 % high"][0] - table["95 % low"][0] == pytest.approx(0.07, abs=0.03)
+    assert "at most about 4.0 points" in said
+    assert "nets/good" in said
+    assert honest_data.remembered(np.arange(400), {}, 0.1) == []
 
 
 def test_a_label_is_doubted_where_another_class_is_as_sure_as_of_its_own(results, tmp_path):
