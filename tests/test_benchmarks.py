@@ -11,6 +11,9 @@ from common import runs
 from common.labels import CLASS_NAMES
 
 
+ROOT = Path(__file__).parents[1]
+
+
 @pytest.fixture(autouse=True)
 def results(tmp_path, monkeypatch):
     """Keep tables out of the project's results/."""
@@ -29,6 +32,21 @@ def test_contenders_take_turns():
 
 def test_medians_are_taken_number_by_number():
     assert timing.medians({"x": [[1, 30], [2, 10], [9, 20]]}) == {"x": [2, 20]}
+
+
+def test_what_made_a_table_is_kept_beside_that_of_others(results, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "PROJECT", results.parent)
+    timing.publish("one", [{"accuracy": 0.5}])
+    first = runs.read_json(results / "made.json")
+    timing.publish("two", [{"accuracy": 0.6}], [ROOT / "pretrained/dnn"])
+    made = runs.read_json(results / "made.json")
+    assert made["one"] == first["one"]
+    assert made["one"]["runs"] == []
+    (shown,) = made["two"]["runs"]
+    weights = runs.read_json(ROOT / "pretrained/dnn/metrics.json")["model_sha256"]
+    assert weights.startswith(shown["weights"])
+    assert {"command", "versions", "machine", "finished"} <= made["two"].keys()
+    assert "results/two.csv" in capsys.readouterr().out
 
 
 def test_a_run_that_another_command_began_is_no_result(tmp_path):
