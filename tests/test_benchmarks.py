@@ -10,7 +10,6 @@ from benchmarks import honest_data, self_training, time_to_accuracy, timing
 from common import runs
 from common.labels import CLASS_NAMES
 
-
 ROOT = Path(__file__).parents[1]
 
 
