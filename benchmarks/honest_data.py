@@ -30,7 +30,7 @@ from common.labels import CLASS_NAMES, NUM_CLASSES
 
 
 def main(argv=None):
-    """Train the folds that are missing, then write the three tables and what they say."""
+    """Train the folds that are missing, then write the tables and what they say."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,15 +108,14 @@ def main(argv=None):
     runs.write_text(
         timing.RESULTS / "data_notes.txt", "\n".join([*notes, f"Measured with {how}."]) + "\n"
     )
-    timing.record(
-        *("data_twins", "data_noise", "data_classes", "data_notes"),
-        finished=[args.out / f"fold-{number}" for number in range(args.folds)],
-    )
-    timing.record("data_remembered", finished=answers)
+    made = ["data_noise", "data_classes", "data_notes", *(["data_twins"] if len(repeated) else [])]
+    timing.record(*made, finished=[args.out / f"fold-{number}" for number in range(args.folds)])
+    if answers:
+        timing.record("data_remembered", finished=answers)
     print("\n".join(notes))
     print(
-        "Wrote results/data_twins.csv, data_remembered.csv, data_noise.csv, data_classes.csv, "
-        f"data_notes.txt; the most doubtful rows: {args.out / 'doubtful.csv'}."
+        "Wrote results/data_notes.txt and its tables, results/data_*.csv; the most doubtful rows: "
+        f"{args.out / 'doubtful.csv'}."
     )
 
 

@@ -37,17 +37,19 @@ def main():
         )
     options.add_argument("--out", type=Path, default=Path("outputs/time_to_accuracy"))
     args = options.parse_args()
+    given = ((args.report_run, "cnn"), (args.compact_run, "compact"))
+    for run, architecture in given:  # before an hour of training
+        if run:
+            records.check_architecture(run, architecture)
+            recipe = records.read(run).config["flags"].get("recipe")
+            if run is args.report_run and recipe != "report":
+                raise ValueError(f"{run}: expected --recipe report, found --recipe {recipe}")
     if not args.report_run:
         flags = ["--recipe", "report", "--epochs", str(args.report_epochs)]
         args.report_run = train(args, "report", flags)
     if not args.compact_run:
         flags = [*COMPACT, "--epochs", str(args.compact_epochs)]
         args.compact_run = train(args, "compact", flags)
-    records.check_architecture(args.report_run, "cnn")
-    records.check_architecture(args.compact_run, "compact")
-    recipe = runs.read_json(args.report_run / "config.json")["flags"].get("recipe")
-    if recipe != "report":
-        raise ValueError(f"{args.report_run}: expected --recipe report, found --recipe {recipe}")
     comparison.load_together([args.report_run, args.compact_run])  # refuses other rows
     histories = {}
     named = {"report's CNN and recipe": args.report_run, "compact CNN": args.compact_run}
