@@ -21,6 +21,7 @@ ORDER = (
     "metrics",
     "kaggle",
     "photos",
+    "outputs",
     "comparison",
     "contents",
     "records",

@@ -1,0 +1,237 @@
+"""What a script writes into its folder and says about it: files, sentences, and manifest.json.
+
+A result is added under one name: its figure becomes NAME.png, its table NAME.csv, its arrays
+NAME.npz, and its sentences are printed. `manifest.json` records each of them with title and
+caption, and which command, runs and weights made them. Before the first file of an earlier time is
+replaced it says that the output is unfinished, and only `finish` says otherwise: nobody can take a
+mixture of old and new files for a result.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from common import runs
+
+MANIFEST = "manifest.json"
+OBSERVATIONS = "observations.txt"
+
+
+class Output:
+    """Writes the results of one script into one folder.
+
+    Attributes:
+        folder: that is written.
+        source: one line, the runs and the command, as it stands below each figure.
+        record: what `manifest.json` holds: provenance; "runs" (folder, seed, data_hash, weights
+            of each); "outputs" (name, title, caption, files, columns, sentences of each);
+            "gaps" (name, title, reason of what could not be made); "finished" and "seconds".
+    """
+
+    def __init__(self, folder, *, argv=None, command=None, models=(), extend=False):
+        """Check that the folder can be written; nothing in it is touched yet.
+
+        Args:
+            folder: made when missing.
+            argv: flags of the script, by default those that it was started with.
+            command: shell command that a person would type to make the same, if not the present
+                one (a run that was resumed names the command that started it).
+            models: run folders that the results are of.
+            extend: keep what the folder's manifest names already and add to it.
+
+        Raises:
+            ValueError: the folder cannot be written.
+        """
+        self.folder = runs.check_writable(folder)
+        self._start = time.monotonic()
+        before = _read(self.folder)
+        self._old_files = _files(before)
+        self.record = runs.provenance(argv) | {
+            "runs": [identity(run) for run in models],
+            "outputs": before["outputs"] if extend else [],
+            "gaps": before["gaps"] if extend else [],
+            "finished": False,
+        }
+        if command is not None:
+            self.record["command"] = command
+        named = ", ".join(str(run) for run in models)
+        self.source = f"{named}: {self.record['command']}" if named else self.record["command"]
+
+    def add(
+        self,
+        name,
+        *,
+        title="",
+        caption="",
+        figure=None,
+        table=None,
+        arrays=None,
+        sentences=(),
+        columns=None,
+    ):
+        """Write a result and print its sentences.
+
+        Args:
+            name: of its files, without an end.
+            title: of figure and table on the page; what has none is not shown there.
+            caption: how to read the figure.
+            figure: a Matplotlib Figure, written with `source` below it.
+            table: list of dictionaries with the same keys, or a DataFrame; numbers that are no
+                whole numbers are written with six digits.
+            arrays: dictionary of name -> array.
+            sentences: what the result says.
+            columns: of the table that the page shows; all unless named, () for none.
+        """
+        entry = self._entry(name)
+        entry |= {"title": title, "caption": caption, "sentences": list(sentences)}
+        if columns is not None:
+            entry["columns"] = list(columns)
+        if table is not None:
+            rows = table if isinstance(table, list) else table.to_dict("records")
+            runs.write_table(self.file(f"{name}.csv", entry=entry, kind="table"), _rounded(rows))
+        if arrays is not None:
+            runs.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
+        if figure is not None:
+            from common.figures import style
+
+            path = self.file(f"{name}.png", entry=entry, kind="figure")
+            style.save(figure, path, source=self.source)
+        self._write()
+        for sentence in entry["sentences"]:
+            print(sentence)
+
+    def show(self, name, view, result, **options):
+        """Write a result as a module of `figures` shows it.
+
+        Args:
+            name: of its files.
+            view: a module with TITLE, perhaps CAPTION and COLUMNS, and any of draw(result),
+                table(result), arrays(result) and sentences(result).
+            result: what they take.
+            options: for `add`, in place of what the module says.
+        """
+        made = {
+            keyword: getattr(view, function)(result)
+            for keyword, function in (
+                ("figure", "draw"),
+                ("table", "table"),
+                ("arrays", "arrays"),
+                ("sentences", "sentences"),
+            )
+            if hasattr(view, function) and keyword not in options
+        }
+        said = {
+            keyword: getattr(view, keyword.upper())
+            for keyword in ("title", "caption", "columns")
+            if hasattr(view, keyword.upper())
+        }
+        self.add(name, **said | made | options)
+
+    def file(self, name, *, entry=None, kind="other"):
+        """Return the path of a file that the caller writes now, and record it.
+
+        Args:
+            name: of the file, with its end; it may lie in a folder of its own.
+            entry: internal.
+            kind: "figure" (PNG or GIF), "table", "arrays" or "other".
+        """
+        entry = self._entry(name) if entry is None else entry
+        entry["files"][kind] = name
+        self._write()
+        return self.folder / name
+
+    def say(self, *sentences):
+        """Print sentences that belong to no single result, and record them."""
+        self._entry("")["sentences"] += sentences
+        for sentence in sentences:
+            print(sentence)
+
+    def miss(self, name, title, reason):
+        """Record a result that could not be made, and say why."""
+        self.record["gaps"].append({"name": name, "title": title, "reason": reason})
+        print(f"{title}: left out. {reason}")
+
+    def finish(self, following=""):
+        """Write observations.txt and the finished manifest, delete what an earlier time left.
+
+        Args:
+            following: last line to print, what to do next.
+        """
+        said = [line for entry in self.record["outputs"] for line in entry["sentences"]]
+        if said:
+            path = self.file(OBSERVATIONS)
+            runs.write_text(path, "\n".join(said) + "\n")
+        for name in self._old_files - _files(self.record):
+            (self.folder / name).unlink(missing_ok=True)
+        self.record["finished"] = True
+        self._write()
+        names = sorted(_files(self.record))
+        print(f"Wrote {', '.join(names)} and {MANIFEST} to {self.folder}.")
+        if following:
+            print(following)
+
+    def _entry(self, name):
+        """Return the record of a result, made or emptied."""
+        for entry in self.record["outputs"]:
+            if entry["name"] == name:
+                return entry
+        self.record["outputs"].append({"name": name, "files": {}, "sentences": []})
+        return self.record["outputs"][-1]
+
+    def _write(self):
+        self.record["seconds"] = round(time.monotonic() - self._start, 1)
+        runs.write_json(self.folder / MANIFEST, self.record)
+
+
+def read(folder):
+    """Return the manifest of a folder whose output is finished.
+
+    Raises:
+        ValueError: there is none, it is not finished, or a file that it names is missing.
+    """
+    path = Path(folder) / MANIFEST
+    record = runs.read_json(path)
+    if not {"outputs", "gaps", "runs", "command", "finished"} <= record.keys():
+        raise ValueError(f"{path}: expected the manifest of an output, found something else")
+    if not record["finished"]:
+        raise ValueError(f"{path}: the output is unfinished: run again {record['command']}")
+    for name in sorted(_files(record)):
+        if not (Path(folder) / name).is_file():
+            raise ValueError(f"{path}: expected the file {name} beside it, found none")
+    return record
+
+
+def identity(run):
+    """Return which run this is: folder, seed, data hash, and SHA-256 of the weights."""
+    run = Path(run)
+    config = runs.read_json(run / "config.json")
+    weights = run / "model.keras"
+    return {
+        "folder": str(run),
+        "seed": config.get("flags", {}).get("seed"),
+        "data_hash": config.get("data_hash"),
+        "weights": runs.sha256(weights) if weights.is_file() else None,
+    }
+
+
+def _read(folder):
+    """Return the outputs and gaps of a manifest, finished or not; none where it is no manifest."""
+    try:
+        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        _files(record)
+        return {"outputs": list(record["outputs"]), "gaps": list(record["gaps"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"outputs": [], "gaps": []}
+
+
+def _files(record):
+    """Return the names of all files of a manifest, inside its folder."""
+    names = {name for entry in record["outputs"] for name in entry["files"].values()}
+    return {name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts}
+
+
+def _rounded(rows):
+    return [
+        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    ]
