@@ -21,8 +21,9 @@ noise of the same size changes next to nothing.
 import itertools
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
 from common.labels import CLASS_NAMES, IMAGE_SIZE, NUM_CLASSES
+from common.runs import provenance, storage
 
 ATTACKS = ("fgsm", "pgd", "deepfool")
 FIGURES = ("examples", "targets", "robustness")
@@ -138,15 +139,17 @@ def main(argv=None):
     args.unit = (IMAGE_SIZE if args.norm == "l2" else 1) / 255  # a grey level in this norm
     args.size = f"{args.eps:g}/255" + (" root mean square" if args.norm == "l2" else "")
     args.aim = "accuracy" if args.targeted is None else f"read as {CLASS_NAMES[args.targeted]}"
-    args.source = f"{args.model}: {runs.command_line(argv)}"
+    args.source = f"{args.model}: {provenance.command_line(argv)}"
     import numpy as np
 
-    from common import data, models, robustness
+    from common import robustness
+    from common.data import pixels, splits
+    from common.models import checkpoints, prediction
 
-    runs.check_writable(args.out)
-    network = models.logits_model(models.load(args.model)[0])
-    faces, split = data.load_of_run(args.model, args.data)
-    images = data.to_inputs(faces.train_images[split.validation_rows])
+    storage.check_writable(args.out)
+    network = prediction.logits_model(checkpoints.load(args.model)[0])
+    faces, split = splits.load_of_run(args.model, args.data)
+    images = pixels.to_inputs(faces.train_images[split.validation_rows])
     labels = faces.train_labels[split.validation_rows].astype(np.int64)
     cli.check_images(args, len(images))
     already = [number for number in args.images if labels[number] == args.targeted]
@@ -158,9 +161,9 @@ def main(argv=None):
         )
     others = {}
     for run in args.transfer:
-        held = data.load_split(run / "split.npz")
-        data.check_split(held, faces)
-        others[run] = models.logits_model(models.load(run)[0]), held
+        held = splits.load(run / "split.npz")
+        splits.check(held, faces)
+        others[run] = prediction.logits_model(checkpoints.load(run)[0]), held
     eligible = np.flatnonzero(labels != args.targeted)
     chosen, weights = robustness.even_sample(labels[eligible], args.faces)
     chosen = eligible[chosen]
@@ -191,7 +194,7 @@ def main(argv=None):
         readers = {args.model: network} | {run: reader for run, (reader, _) in others.items()}
         lines += _ask_others(args, readers, images[chosen], labels[chosen], weights, chosen)
         written += ["transfer.png", "transfer.npz", "transfer.csv"]
-    runs.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
+    storage.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
     print("\n".join(lines))
     print(f"Wrote {', '.join(written)} to {args.out}.")
     print(f"See which pixels the model decides by: python saliency.py --model {args.model}")
@@ -262,8 +265,8 @@ def _show_examples(args, network, images, labels):
             f"bits; sizes {', '.join(f'{size:.2g}' for size in sizes[name])} of 255."
         )
     lines.append(attacks.describe_vanished(flags, loss=args.loss))
-    runs.write_table(args.out / "examples.csv", table)
-    runs.write_arrays(
+    storage.write_table(args.out / "examples.csv", table)
+    storage.write_arrays(
         args.out / "examples.npz",
         numbers=args.images,
         labels=labels,
@@ -350,8 +353,8 @@ def _show_targets(args, network, images, labels):
     ]
     kept = sum(line["in_8_bits_read_as"] == line["target"] for line in table)
     surest = np.median([readings[row, code, code] for row, code in pairs])
-    runs.write_table(args.out / "targets.csv", table)
-    runs.write_arrays(
+    storage.write_table(args.out / "targets.csv", table)
+    storage.write_arrays(
         args.out / "targets.npz",
         numbers=numbers,
         labels=labels[numbers],
@@ -407,12 +410,12 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
             row = {"attack": name, "in_8_bits": in_8_bits, "size_255": f"{size:g}"}
             row |= {"all": f"{share:.4f}", "standard_error": f"{error:.4f}"}
             table.append(row | dict(zip(CLASS_NAMES, (f"{x:.4f}" for x in emotions), strict=True)))
-    runs.write_table(args.out / "robustness.csv", table)
+    storage.write_table(args.out / "robustness.csv", table)
     quartiles = {
         name: robustness.size_quartiles(sizes, labels, weights) / args.unit
         for name, sizes in found.smallest.items()
     }
-    runs.write_table(
+    storage.write_table(
         args.out / "smallest.csv",
         [
             {"attack": name, "emotion": emotion}
@@ -421,7 +424,7 @@ def _measure_robustness(args, network, images, labels, weights, numbers):
             for emotion, three in zip(("all", *CLASS_NAMES), quartile, strict=True)
         ],
     )
-    runs.write_arrays(
+    storage.write_arrays(
         args.out / "robustness.npz",
         sizes=args.curve,
         numbers=numbers,
@@ -519,14 +522,14 @@ def _ask_others(args, readers, images, labels, weights, numbers):
         for kind, array in predictions.items()
     }
     names = [str(run) for run in readers]
-    runs.write_table(
+    storage.write_table(
         args.out / "transfer.csv",
         [
             {"model": name, **{kind: f"{share[place]:.4f}" for kind, share in shares.items()}}
             for place, name in enumerate(names)
         ],
     )
-    runs.write_arrays(
+    storage.write_arrays(
         args.out / "transfer.npz",
         models=np.array(names),
         numbers=numbers,

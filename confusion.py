@@ -18,8 +18,9 @@ Takes:  about 10 seconds of processor time for the 3,000 validation rows of FER-
 
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
 from common.labels import CLASS_NAMES, IMAGE_SHAPE, IMAGE_SIZE, NUM_CLASSES
+from common.runs import provenance, storage
 
 COLUMNS = 10  # faces in a line of a page
 SAME_PICTURE = 0.9  # 4,000 random pairs of FER-2013 stay below 0.8
@@ -78,7 +79,7 @@ def main(argv=None):
                 f"found none among the {len(labels):,} validation rows"
             )
     images = _load_images(args, rows, labels)
-    runs.check_writable(args.out)
+    storage.check_writable(args.out)
 
     name = comparison.display_name(args.model)
     fractions = metrics.row_fractions(counts)
@@ -204,11 +205,11 @@ def main(argv=None):
             }
             for row in table
         ]
-        runs.write_table(args.out / file, rounded)
-    runs.write_arrays(args.out / "confusion.npz", **arrays)
-    runs.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
+        storage.write_table(args.out / file, rounded)
+    storage.write_arrays(args.out / "confusion.npz", **arrays)
+    storage.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
     print("\n".join(lines))
-    source = f"{' '.join(map(str, args.model))}: {runs.command_line(argv)}"
+    source = f"{' '.join(map(str, args.model))}: {provenance.command_line(argv)}"
     for file, figure in tqdm(figures.items(), desc="drawing", unit="figure", disable=None):
         style.save(figure, args.out / file, source=source)
     written = ["observations.txt", *tables, "confusion.npz", *figures]
@@ -221,10 +222,10 @@ def _load_images(args, rows, labels):
     """Return the validation images uint8 (m, 48, 48), or None, said why, without the data."""
     import numpy as np
 
-    from common import data
+    from common.data import splits
 
     try:
-        faces, split = data.load_of_run(args.model[0], args.data)
+        faces, split = splits.load_of_run(args.model[0], args.data)
     except (ValueError, FileNotFoundError) as error:
         if args.data:
             raise

@@ -118,18 +118,21 @@ def main(argv=None):
         args.frames = [*range(0, args.steps, max(1, args.steps // FRAMES)), args.steps]
     import numpy as np
 
-    from common import ascent, data, models, runs
+    from common import ascent
+    from common.data import pixels, splits
     from common.figures import filters, style
+    from common.models import checkpoints
+    from common.runs import provenance, storage
 
-    runs.check_writable(args.out)
-    model, _ = models.load(args.model)
+    storage.check_writable(args.out)
+    model, _ = checkpoints.load(args.model)
     if parts != {"classes"}:
         for layer in args.layers or sorted({*ASCENT_LAYERS, *OUTPUT_LAYERS}):
             ascent.layer_units(model, layer, args.filters)
     images = labels = None
     if parts & {"outputs", "top"}:
-        faces, split = data.load_of_run(args.model, args.data)
-        images = data.to_inputs(faces.train_images[split.validation_rows])[..., 0]
+        faces, split = splits.load_of_run(args.model, args.data)
+        images = pixels.to_inputs(faces.train_images[split.validation_rows])[..., 0]
         labels = faces.train_labels[split.validation_rows]
         if args.images is REPORT_IMAGE and len(images) <= REPORT_IMAGE[0]:
             args.images = [len(images) - 1]  # small data hold out fewer rows than the report
@@ -138,9 +141,9 @@ def main(argv=None):
     written = []
 
     def keep(name, figure, **arrays):
-        source = f"{args.model}: {runs.command_line(argv)}"
+        source = f"{args.model}: {provenance.command_line(argv)}"
         style.save(figure, args.out / f"{name}.png", source=source)
-        runs.write_arrays(args.out / f"{name}.npz", **arrays)
+        storage.write_arrays(args.out / f"{name}.npz", **arrays)
         written.extend([f"{name}.png", f"{name}.npz"])
 
     def animate(name, grown, columns=None):
@@ -199,7 +202,8 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
     import numpy as np
     from tqdm import tqdm
 
-    from common import ascent, data
+    from common import ascent
+    from common.data import pixels
     from common.figures import filters
 
     suffix = "_regularised" if args.regularised else ""
@@ -246,7 +250,7 @@ def _show_filters(args, model, parts, images, labels, keep, animate):
             )
 
         if "top" in parts:
-            distinct = np.unique(data.duplicate_groups(images), return_index=True)[1]
+            distinct = np.unique(pixels.duplicate_groups(images), return_index=True)[1]
             with tqdm(total=len(distinct), desc=layer, unit=" faces", delay=2, disable=None) as bar:
                 found = ascent.top_activating(
                     model,

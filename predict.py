@@ -19,10 +19,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
 from common.labels import CLASS_NAMES
+from common.runs import provenance, storage
 
-VIEWS = (1, 2, 10, 18)  # that `models.predict` knows
+VIEWS = (1, 2, 10, 18)  # that `prediction.predict` knows
 FORMS = ("homework", "contest2013")
 
 
@@ -85,7 +86,8 @@ def main(argv=None):
     import numpy as np
     from tqdm import tqdm
 
-    from common import data, kaggle, photos
+    from common import kaggle, photos
+    from common.data import loading, splits
 
     if args.photos:
         files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
@@ -95,9 +97,9 @@ def main(argv=None):
             raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
         images = np.concatenate([faces for _, _, faces in found])
     elif args.rows == "validation":
-        faces, split = data.load_of_run(args.model[0], args.data)
+        faces, split = splits.load_of_run(args.model[0], args.data)
         for run in args.model[1:]:
-            other = data.load_split(run / "split.npz")
+            other = splits.load(run / "split.npz")
             if other.data_hash != split.data_hash or not np.array_equal(
                 np.sort(other.validation_rows), np.sort(split.validation_rows)
             ):
@@ -107,11 +109,11 @@ def main(argv=None):
                 )
         images = faces.train_images[split.validation_rows]
     else:
-        faces = data.load(args.data)
+        faces = loading.load(args.data)
         images = faces.test_images
         if not len(images):
             raise ValueError(f"{faces.source}: expected test rows (id,feature), found none")
-    runs.check_writable(args.out)
+    storage.check_writable(args.out)
 
     each = _predict(args, images)
     probabilities = each.mean(axis=0)
@@ -119,7 +121,7 @@ def main(argv=None):
     names = shlex.join(map(str, args.model))
 
     if args.photos:
-        files = _write_photos(args, found, probabilities, runs.command_line(argv))
+        files = _write_photos(args, found, probabilities, provenance.command_line(argv))
         print(f"Wrote {', '.join(files)} to {args.out}.")
         print(f"See how far to trust it: python confusion.py --model {names}")
     elif args.rows == "validation":
@@ -129,7 +131,7 @@ def main(argv=None):
         if len(args.model) > 1:
             _say_accuracy(f"average of {len(args.model)} models", labels, predictions)
         print("The epoch of each model was chosen on these rows, which flatters a little.")
-        runs.write_arrays(
+        storage.write_arrays(
             args.out / "predictions.npz",
             rows=split.validation_rows,
             labels=labels,
@@ -156,13 +158,16 @@ def _predict(args, images):
     import numpy as np
     from tqdm import tqdm
 
-    from common import models
+    from common.models import checkpoints, prediction
 
-    loaded = [models.load(run, half=args.half)[0] for run in args.model]
+    loaded = [checkpoints.load(run, half=args.half)[0] for run in args.model]
     total = len(loaded) * len(images)
     with tqdm(total=total, desc="predicting", unit="face", disable=None) as bar:
         return np.stack(
-            [models.predict(model, images, views=args.tta, progress=bar.update) for model in loaded]
+            [
+                prediction.predict(model, images, views=args.tta, progress=bar.update)
+                for model in loaded
+            ]
         )
 
 
@@ -209,7 +214,7 @@ def _write_photos(args, found, probabilities, command):
         )
         pictures.append(f"photos/{number:03d}_{file.stem}.png")
         style.save(figure, args.out / pictures[-1], source=f"{args.model[0]}: {command}")
-    runs.write_table(args.out / "photos.csv", rows)
+    storage.write_table(args.out / "photos.csv", rows)
     return ["photos.csv", *pictures]
 
 

@@ -19,7 +19,8 @@ import signal
 import sys
 from pathlib import Path
 
-from common import cli, contents, runs
+from common import cli, contents
+from common.runs import storage
 
 
 def build_parser():
@@ -65,7 +66,7 @@ def main(argv=None):
     for key, expected in contents.ARCHITECTURES.items():
         records.check_architecture(getattr(args, key), expected)
 
-    runs.check_writable(args.out)
+    storage.check_writable(args.out)
     training, looking = _training(args), _looking(args)
     failures = {}
     if not args.no_run:

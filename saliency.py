@@ -17,8 +17,9 @@ The plain gradient is what the report used. SmoothGrad is shown beside it, becau
 noisy copies of a face is less speckled and was more faithful here.
 """
 
-from common import cli, runs
+from common import cli
 from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.runs import provenance, storage
 
 METHODS = (
     "gradient",
@@ -104,20 +105,22 @@ def main(argv=None):
     import numpy as np
     from tqdm import tqdm
 
-    from common import attribution, data, models
+    from common import attribution
+    from common.data import pixels, splits
     from common.figures import attribution as figures
     from common.figures import style
+    from common.models import checkpoints, prediction
 
-    runs.check_writable(args.out)
-    model = models.load(args.model)[0]
-    logits = models.logits_model(model)
+    storage.check_writable(args.out)
+    model = checkpoints.load(args.model)[0]
+    logits = prediction.logits_model(model)
     lines = []
     if "all" in args.method and not attribution.convolutions(logits):
         names.remove("grad_cam")
         lines.append(f"Grad-CAM is left out: {args.model} has no convolutions.")
     if "grad_cam" in (*names, args.mean_map):
         attribution.convolution(logits, args.layer)
-    faces, split = data.load_of_run(args.model, args.data)
+    faces, split = splits.load_of_run(args.model, args.data)
     images = faces.train_images[split.validation_rows]
     labels = faces.train_labels[split.validation_rows]
     cli.check_images(args, len(images))
@@ -127,15 +130,15 @@ def main(argv=None):
             "the mean map needs validation faces of every emotion, found none of "
             f"{', '.join(absent)}: go without (--mean-map none)"
         )
-    args.source = f"{args.model}: {runs.command_line(argv)}"
+    args.source = f"{args.model}: {provenance.command_line(argv)}"
     args.options = {
         "smooth_gradient": {"samples": args.samples, "seed": args.seed},
         "grad_cam": {"layer": args.layer},
     }
 
     # What the model says of the images, and which class to explain.
-    inputs, true = data.to_inputs(images[args.images]), labels[args.images]
-    probabilities = models.predict(model, images[args.images])
+    inputs, true = pixels.to_inputs(images[args.images]), labels[args.images]
+    probabilities = prediction.predict(model, images[args.images])
     predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     named = {"true": true, "predicted": predicted}
     targets = named[args.target] if args.target in named else np.full_like(true, args.target)
@@ -202,7 +205,7 @@ def main(argv=None):
         file = f"saliency_{start // PAGE + 1}.png" if start else "saliency.png"
         style.save(figure, args.out / file, source=args.source)
         written.append(file)
-    runs.write_arrays(
+    storage.write_arrays(
         args.out / "saliency.npz",
         images=args.images,
         faces=images[args.images],
@@ -213,7 +216,7 @@ def main(argv=None):
         **{f"shown_{name}": shown[name] for name in names},
         **{f"masked_{name}": masked[name] for name in names},
     )
-    runs.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
+    storage.write_text(args.out / "observations.txt", "\n".join(lines) + "\n")
     print("\n".join(lines))
     print(f"Wrote {', '.join(written)} to {args.out}.")
     print(f"See what its filters look for: python filter_vis.py --model {args.model}")
@@ -287,8 +290,8 @@ def _check_maps(args, logits, inputs, importances, targets):
             }
             for place, (image, target) in enumerate(zip(args.images, targets, strict=True))
         ]
-    runs.write_table(args.out / "faithfulness.csv", table)
-    runs.write_arrays(
+    storage.write_table(args.out / "faithfulness.csv", table)
+    storage.write_arrays(
         args.out / "faithfulness.npz",
         layers=np.array(layers),
         **{f"correlations_{name}": values for name, values in correlations.items()},
@@ -309,7 +312,8 @@ def _average_maps(args, logits, images, labels):
     import numpy as np
     from tqdm import tqdm
 
-    from common import attribution, data
+    from common import attribution
+    from common.data import pixels
     from common.figures import attribution as figures
     from common.figures import style
 
@@ -317,7 +321,7 @@ def _average_maps(args, logits, images, labels):
     counts, mean_faces, means, blank, lines, table = [], [], [], [], [], []
     for code in tqdm(range(NUM_CLASSES), desc="mean maps", unit=" emotions", delay=2, disable=None):
         rows = np.flatnonzero(labels == code)[: args.faces_per_class]
-        inputs = data.to_inputs(images[rows])
+        inputs = pixels.to_inputs(images[rows])
         maps = method(logits, inputs, labels[rows], **args.options.get(args.mean_map, {}))
         counts.append(len(rows))
         mean_faces.append(inputs.mean(axis=0)[..., 0])
@@ -350,8 +354,10 @@ def _average_maps(args, logits, images, labels):
         + ("holds here." if holds else "does not hold here."),
         f"{sum(blank) / sum(counts):.1%} of these {sum(counts):,} maps are zero everywhere.",
     ]
-    runs.write_table(args.out / "regions.csv", table)
-    runs.write_arrays(args.out / "mean_map.npz", mean_faces=mean_faces, maps=means, counts=counts)
+    storage.write_table(args.out / "regions.csv", table)
+    storage.write_arrays(
+        args.out / "mean_map.npz", mean_faces=mean_faces, maps=means, counts=counts
+    )
     figure = figures.mean_maps(
         np.array(mean_faces),
         np.array(means),

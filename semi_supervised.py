@@ -22,7 +22,8 @@ benchmarks.self_training.
 import math
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
+from common.runs import resume, storage
 
 
 def build_parser():
@@ -95,11 +96,13 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
+        resume.restore_flags(args, options)
     import numpy as np
 
-    from common import data, experiment, models, selftraining, training
+    from common import experiment, selftraining, training
+    from common.data import splits
     from common.figures import ledgers, style
+    from common.models import checkpoints, prediction
 
     faces, split = experiment.load_data(args)
     for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
@@ -118,13 +121,13 @@ def main(argv=None):
             hidden,
             allow_leak=args.allow_leak,
         )
-        teacher = models.load(args.teacher)[0]
+        teacher = checkpoints.load(args.teacher)[0]
     if args.unlabelled_data == "test":
         stamps.append("transductive: trained on the test images, without labels")
-    config = runs.begin(
+    config = resume.create(
         args, architecture=args.architecture, data_hash=faces.data_hash, stamps=stamps
     )
-    runs.write_arrays(args.out / "hidden.npz", rows=hidden)
+    storage.write_arrays(args.out / "hidden.npz", rows=hidden)
     print(
         f"The labels of {len(hidden):,} training rows are removed, {len(labelled):,} are left; "
         f"{len(extra):,} more images have none."
@@ -133,8 +136,8 @@ def main(argv=None):
     def train_part(name, images, targets, weights):
         """Train one network in a run folder that records the labelled rows as its own."""
         folder = args.out / name
-        runs.write_json(folder / "config.json", config)
-        data.save_split(folder / "split.npz", data.with_train_rows(split, labelled))
+        storage.write_json(folder / "config.json", config)
+        splits.save(folder / "split.npz", splits.with_train_rows(split, labelled))
         return experiment.fit(
             args,
             folder,
@@ -161,7 +164,7 @@ def main(argv=None):
 
     ledger, label_map = [], []
     for number in range(1, args.rounds + 1):
-        probabilities = models.predict(teacher, unlabelled, views=2)
+        probabilities = prediction.predict(teacher, unlabelled, views=2)
         chosen, pseudo = selftraining.pseudo_labels(
             probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
         )
@@ -183,8 +186,8 @@ def main(argv=None):
             np.concatenate([targets, pseudo]),
             np.concatenate([weights, np.ones(len(pseudo), np.float32)]),
         )
-    runs.write_table(args.out / "ledger.csv", ledger)
-    runs.write_table(args.out / "pseudo_labels.csv", label_map)
+    storage.write_table(args.out / "ledger.csv", ledger)
+    storage.write_table(args.out / "pseudo_labels.csv", label_map)
     style.save(
         ledgers.pseudo_labels(ledger, stamps),
         args.out / "ledger.png",

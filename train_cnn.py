@@ -15,7 +15,8 @@ The defaults are the report's: 3,000 rows held out, flips and shifts up to 0.1, 
 epochs. What it leaves open is set by --recipe.
 """
 
-from common import cli, runs
+from common import cli
+from common.runs import resume
 
 
 def build_parser():
@@ -41,7 +42,7 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
+        resume.restore_flags(args, options)
     from common import experiment
 
     experiment.train(args, args.architecture)

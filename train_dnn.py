@@ -15,7 +15,8 @@ epochs. What it leaves open is set by --recipe.
 
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
+from common.runs import resume
 
 
 def build_parser():
@@ -40,7 +41,7 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
+        resume.restore_flags(args, options)
     from common import experiment
 
     experiment.train(args, "dnn", versus=args.versus)

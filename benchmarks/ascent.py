@@ -63,10 +63,11 @@ def contenders(options):
     import tensorflow as tf
     from tf_keras_vis.activation_maximization import ActivationMaximization
 
-    from common import ascent, models
+    from common import ascent
+    from common.models import registry
 
     keras.utils.set_random_seed(0)
-    model = models.build("cnn")
+    model = registry.build("cnn")
     submodel = keras.Model(model.input, model.get_layer(AFTER).output)
     units = ascent.layer_units(model, LAYER)
     start = ascent.white_noise(units, seed=0)

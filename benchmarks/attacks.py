@@ -61,10 +61,11 @@ def contenders(options):
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
-    from common import attacks, models
+    from common import attacks
+    from common.models import prediction, registry
 
     keras.utils.set_random_seed(0)
-    model = models.logits_model(models.build("cnn"))
+    model = prediction.logits_model(registry.build("cnn"))
     images = np.random.default_rng(0).random((options.images, 48, 48, 1)).astype(np.float32)
     labels = attacks.predict_logits(model, images).argmax(1)
     classifier = TensorFlowV2Classifier(

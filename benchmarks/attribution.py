@@ -62,9 +62,10 @@ def contenders(options):
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    from common import attribution, models
+    from common import attribution
+    from common.models import prediction, registry
 
-    model = models.logits_model(models.build("cnn"))
+    model = prediction.logits_model(registry.build("cnn"))
     product = tf.function(tf.linalg.matmul)
     matrix = tf.random.normal((MATRIX, MATRIX), seed=0)
     theirs = Saliency(model)
@@ -100,9 +101,9 @@ def contenders(options):
 
 def multiplications():
     """Return the operations of one gradient: two a weight and place forward, two back."""
-    from common import models
+    from common.models import registry
 
-    model = models.build("cnn")
+    model = registry.build("cnn")
     total = 0
     for layer in model.layers:
         if getattr(layer, "kernel", None) is not None:

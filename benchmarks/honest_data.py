@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import timing
-from common import cli, metrics, records, runs
+from common import cli, metrics, records
 from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.runs import provenance, resume, storage
 
 
 def main(argv=None):
@@ -48,12 +49,14 @@ def main(argv=None):
         )
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from common import data, experiment, models, training
+    from common import experiment, training
+    from common.data import loading, pixels, splits
+    from common.models import checkpoints, prediction
 
-    faces = data.load(args.data)
-    labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
+    faces = loading.load(args.data)
+    labels, groups = faces.train_labels, pixels.duplicate_groups(faces.train_images)
     flags = {
-        name: str(value) for name, value in vars(args).items() if name not in runs.NOT_RECALLED
+        name: str(value) for name, value in vars(args).items() if name not in resume.NOT_RECALLED
     }
     same = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
@@ -61,14 +64,14 @@ def main(argv=None):
     right_seen = np.zeros(len(labels))  # share of the networks that saw a row, one by one
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
-        split = data.Split(train_rows, held_out, args.seed, faces.data_hash)
+        split = splits.Split(train_rows, held_out, args.seed, faces.data_hash)
         if (folder / "config.json").exists():
-            made = runs.read_json(folder / "config.json")
+            made = storage.read_json(folder / "config.json")
             if any(made.get(name) != value for name, value in same.items()):
                 raise ValueError(f"{folder}: made with other flags or data: choose another --out")
         else:
-            runs.write_json(folder / "config.json", same | runs.provenance())
-        data.save_split(folder / "split.npz", split)
+            storage.write_json(folder / "config.json", same | provenance.provenance())
+        splits.save(folder / "split.npz", split)
         model = experiment.fit(
             args,
             folder,
@@ -79,12 +82,12 @@ def main(argv=None):
             targets=training.soft_labels(labels[train_rows]),
             weights=training.row_weights(labels[train_rows], args.class_weight),
         )
-        unseen[held_out] = models.predict(model, faces.train_images[held_out])
-        answers = models.predict(model, faces.train_images[train_rows]).argmax(axis=1)
+        unseen[held_out] = prediction.predict(model, faces.train_images[held_out])
+        answers = prediction.predict(model, faces.train_images[train_rows]).argmax(axis=1)
         right_seen[train_rows] += (answers == labels[train_rows]) / (args.folds - 1)
 
     in_test = np.isin(
-        data.duplicate_groups(np.concatenate([faces.train_images, faces.test_images]))[
+        pixels.duplicate_groups(np.concatenate([faces.train_images, faces.test_images]))[
             len(labels) :
         ],
         groups,
@@ -92,9 +95,9 @@ def main(argv=None):
     repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
     answers = {}
     for run in trained_on(faces.data_hash) if len(repeated) else ():
-        probabilities = models.predict(models.load(run)[0], faces.train_images[repeated])
+        probabilities = prediction.predict(checkpoints.load(run)[0], faces.train_images[repeated])
         right = probabilities.argmax(axis=1) == labels[repeated]
-        answers[run] = right, data.seen_by(run, faces)[repeated]
+        answers[run] = right, splits.seen_by(run, faces)[repeated]
     notes = [
         twins(groups, unseen.argmax(axis=1) == labels, right_seen, in_test),
         *remembered(groups[repeated], answers, in_test),
@@ -105,7 +108,7 @@ def main(argv=None):
         f"{args.architecture}, {args.folds} folds x {args.epochs} epochs, seed {args.seed}, "
         f"n = {len(labels):,} training rows"
     )
-    runs.write_text(
+    storage.write_text(
         timing.RESULTS / "data_notes.txt", "\n".join([*notes, f"Measured with {how}."]) + "\n"
     )
     made = ["data_noise", "data_classes", "data_notes", *(["data_twins"] if len(repeated) else [])]
@@ -146,7 +149,7 @@ def twins(groups, right_unseen, right_seen, in_test):
                 "95 % high": f"{high:.4f}",
             }
         )
-    runs.write_table(timing.RESULTS / "data_twins.csv", rows)
+    storage.write_table(timing.RESULTS / "data_twins.csv", rows)
     gain, low, high = (100 * in_test * float(rows[0][key]) for key in rows[0] if key[0] in "d9")
     return (
         f"{in_test:.1%} of the test images also stand in train. A row whose image stands there "
@@ -193,7 +196,7 @@ def remembered(groups, answers, in_test):
     if not rows:
         return []
     table = [{k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    runs.write_table(timing.RESULTS / "data_remembered.csv", table)
+    storage.write_table(timing.RESULTS / "data_remembered.csv", table)
     most = max(rows, key=lambda row: row["difference"])
     gain, low, high = (100 * in_test * most[key] for key in ("difference", "95 % low", "95 % high"))
     return [
@@ -227,7 +230,7 @@ def noise(labels, groups, unseen, folder):
     choice = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), labels)
     doubted = choice != labels
     counts = metrics.confusion_counts(labels, choice)
-    runs.write_table(
+    storage.write_table(
         timing.RESULTS / "data_noise.csv",
         [
             {"label": CLASS_NAMES[code], "rows": int(counts[code].sum())}
@@ -240,7 +243,7 @@ def noise(labels, groups, unseen, folder):
         return "Networks that never saw them doubt no label with confidence."
     margin = unseen.max(axis=1) - unseen[np.arange(len(labels)), labels]
     order = np.argsort(-np.where(doubted, margin, -1.0), kind="stable")[: doubted.sum()]
-    runs.write_table(
+    storage.write_table(
         folder / "doubtful.csv",
         [
             {
@@ -274,7 +277,7 @@ def classes(labels, unseen):
     """Write how often each class occurs and is recognised; return a sentence."""
     counts = metrics.confusion_counts(labels, unseen.argmax(axis=1))
     recall = np.diag(counts) / counts.sum(axis=1)
-    runs.write_table(
+    storage.write_table(
         timing.RESULTS / "data_classes.csv",
         [
             {

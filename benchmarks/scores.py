@@ -14,7 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import timing
-from common import cli, data, metrics, models, runs
+from common import cli, metrics
+from common.data import splits
+from common.models import checkpoints, prediction
+from common.runs import storage
 
 
 def main():
@@ -31,24 +34,24 @@ def main():
         raise ValueError(
             f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(cheap)}"
         )
-    faces, split = data.load_of_run(single[0], args.data)
+    faces, split = splits.load_of_run(single[0], args.data)
     images, labels = (
         array[split.validation_rows] for array in (faces.train_images, faces.train_labels)
     )
     everyone = [*single, *cheap]
-    data.check_unseen(everyone, faces, split.validation_rows)
+    splits.check_unseen(everyone, faces, split.validation_rows)
     answers = {}
     for run in tqdm(everyone, unit="network", disable=None):
-        model = models.load(run)[0]
-        for views in models.VIEWS:
-            answers[run, views] = models.predict(model, images, views=views)
+        model = checkpoints.load(run)[0]
+        for views in prediction.VIEWS:
+            answers[run, views] = prediction.predict(model, images, views=views)
 
     ensemble = f"average of {args.folder / 'ensemble'}"
     groups = {str(run): [run] for run in everyone}
     groups |= {ensemble: cheap, f"{ensemble} and {single[0]}": [single[0], *cheap]}
     rows = []
     for name, members in groups.items():
-        for views in models.VIEWS:
+        for views in prediction.VIEWS:
             probabilities = np.mean([answers[run, views] for run in members], axis=0)
             right = int((probabilities.argmax(axis=1) == labels).sum())
             rows.append(
@@ -63,7 +66,7 @@ def main():
                     ),
                 }
             )
-    for views in models.VIEWS:
+    for views in prediction.VIEWS:
         alone = [row for row in rows if row["network"] in map(str, cheap) and row["views"] == views]
         mean, half = metrics.mean_interval([row["accuracy"] for row in alone])
         rows.append(
@@ -85,7 +88,7 @@ def main():
 
 def parameters(run):
     """Return the number of weights of a finished run."""
-    return runs.read_json(run / "metrics.json")["parameters"]
+    return storage.read_json(run / "metrics.json")["parameters"]
 
 
 if __name__ == "__main__":

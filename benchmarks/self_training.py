@@ -17,8 +17,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import timing
-from common import cli, comparison, metrics, runs
+from common import cli, comparison, metrics
 from common.figures import ledgers, style
+from common.runs import storage
 
 TRAINING = {  # flags where none are given: what finishes on two cores in an hour or two
     "dnn": "--epochs 20 --batch-size 128 --recipe adamw --augmentation gentle",
@@ -61,11 +62,11 @@ def main():
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
     said.append(f"Trained with {how}; {timing.machine()}.")
     name = f"self_training_{args.architecture}"
-    runs.write_text(
+    storage.write_text(
         timing.RESULTS / f"{name}.csv",
         table.to_csv(index=False, float_format="%.4g"),
     )
-    runs.write_text(timing.RESULTS / f"{name}.txt", "\n".join(said) + "\n")
+    storage.write_text(timing.RESULTS / f"{name}.txt", "\n".join(said) + "\n")
     style.save(
         ledgers.self_training(table, args.architecture.upper()),
         timing.RESULTS / f"{name}.png",

@@ -15,8 +15,9 @@ import statistics
 from pathlib import Path
 
 from benchmarks import timing
-from common import cli, comparison, records, runs
+from common import cli, comparison, records
 from common.figures import curves, style
+from common.runs import provenance
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
 COMPACT = ["--architecture", "compact", "--augmentation", "strong"]
@@ -67,7 +68,7 @@ def main():
     style.save(
         curves.accuracy_by_minutes(histories),
         timing.RESULTS / "accuracy_by_minutes.png",
-        source=f"{timing.machine()}: {runs.command_line()}",
+        source=f"{timing.machine()}: {provenance.command_line()}",
     )
     print("Wrote results/accuracy_by_minutes.png.")
 

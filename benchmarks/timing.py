@@ -10,9 +10,10 @@ import time
 
 import pandas as pd
 
-from common import contents, page, records, runs
+from common import contents, page, records
+from common.runs import provenance, storage
 
-RESULTS = runs.PROJECT / "results"
+RESULTS = provenance.PROJECT / "results"
 
 
 def alternate(contenders, *, rounds):
@@ -82,7 +83,7 @@ def in_process(code, *, environment=None):
     """
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=runs.PROJECT,
+        cwd=provenance.PROJECT,
         env=environment,
         capture_output=True,
         text=True,
@@ -123,7 +124,7 @@ def finish(script, folder, flags):
     begin = [script, "--out", str(folder), *flags]
     begun = (folder / "config.json").exists()
     if begun:
-        recorded = runs.read_json(folder / "config.json").get("command")
+        recorded = storage.read_json(folder / "config.json").get("command")
         if recorded != shlex.join(["python", *begin]):
             raise ValueError(
                 f"{folder}: expected a run of {shlex.join(['python', *begin])}, found one of "
@@ -135,12 +136,12 @@ def finish(script, folder, flags):
         return
     command = [script, "--out", str(folder), "--resume"] if begun else begin
     print(shlex.join(["python", *command]), flush=True)
-    subprocess.run([sys.executable, *command], cwd=runs.PROJECT, check=True)
+    subprocess.run([sys.executable, *command], cwd=provenance.PROJECT, check=True)
 
 
 def machine():
     """Return what this machine is, for example "2 x AMD EPYC"."""
-    facts = runs.provenance()["machine"]
+    facts = provenance.provenance()["machine"]
     return f"{facts['cpus']} x {facts['processor']}"
 
 
@@ -152,11 +153,11 @@ def record(*names, finished=()):
         finished: run folders that they show.
     """
     path = RESULTS / contents.MADE
-    facts = runs.provenance()
+    facts = provenance.provenance()
     facts["finished"] = facts.pop("started")
     facts["runs"] = page.made("", *map(records.read, finished))["runs"]
-    known = runs.read_json(path) if path.exists() else {}
-    runs.write_json(path, known | dict.fromkeys(names, facts))
+    known = storage.read_json(path) if path.exists() else {}
+    storage.write_json(path, known | dict.fromkeys(names, facts))
 
 
 def publish(name, rows, finished=()):
@@ -171,6 +172,6 @@ def publish(name, rows, finished=()):
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
     print(table["machine"][0])
     path = RESULTS / f"{name}.csv"
-    runs.write_text(path, table.to_csv(index=False, float_format="%.4g"))
+    storage.write_text(path, table.to_csv(index=False, float_format="%.4g"))
     record(name, finished=finished)
-    print(f"Wrote {path.relative_to(runs.PROJECT)}.")
+    print(f"Wrote {path.relative_to(provenance.PROJECT)}.")

@@ -2,7 +2,7 @@
 
 Images are float32 (n, 48, 48, 1) in [0, 1]; `eps` is the largest allowed change of one pixel
 ("linf") or the Euclidean length of the whole change ("l2"), in the same units, one number or one
-for each image. Every model here puts out logits (`models.logits_model`) and runs in inference
+for each image. Every model here puts out logits (`prediction.logits_model`) and runs in inference
 mode. What comes back never leaves [0, 1] nor the ball around the image, not by a rounding error.
 
 An attack is untargeted (`labels` are the true classes, to be left) or targeted (`labels` are the

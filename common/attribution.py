@@ -34,7 +34,7 @@ def gradient(model, images, targets):
     """Return the gradient of the target's logit with respect to every pixel.
 
     Args:
-        model: ends in logits, as from `models.logits_model`.
+        model: ends in logits, as from `prediction.logits_model`.
         images: float32 (n, h, w, 1) in [0, 1].
         targets: int (n,), the class to explain for each image.
 

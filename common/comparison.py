@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import metrics, runs
+from common import metrics
 from common.labels import CLASS_NAMES
+from common.runs import storage
 
 UNREADABLE = (  # what NumPy raises on a damaged or foreign file
     OSError,
@@ -415,7 +416,7 @@ def table(named_runs):
         path = Path(run) / "metrics.json"
         if not path.exists():
             raise ValueError(f"{path}: expected a finished run, found none: {_remedy(run)}")
-        result = runs.read_json(path)
+        result = storage.read_json(path)
         try:
             row = {"model": name} | {column: result[key] for column, key in MEASURED.items()}
             row["95 % low"], row["95 % high"] = result["interval_95"]
@@ -447,13 +448,13 @@ def sentences(name_a, run_a, name_b, run_b):
 
 def _data_hash(run):
     """Return which data a run was trained on."""
-    return runs.read_json(Path(run) / "config.json").get("data_hash")
+    return storage.read_json(Path(run) / "config.json").get("data_hash")
 
 
 def _remedy(run):
     """Return the command that makes what a run folder lacks."""
     try:
-        script = shlex.split(runs.read_json(Path(run) / "config.json")["command"])[1]
+        script = shlex.split(storage.read_json(Path(run) / "config.json")["command"])[1]
     except (ValueError, KeyError, TypeError, IndexError):
         return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
     return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import models, runs, training
+from common import training
+from common.models import checkpoints, prediction
+from common.runs import storage
 
 
 def targets(folder, teachers, images, labels, *, weight):
@@ -25,16 +27,17 @@ def targets(folder, teachers, images, labels, *, weight):
         weight: of the teachers, 0 to 1.
     """
     place = Path(folder) / "teacher_probabilities.npz"
-    hashes = [runs.sha256(Path(run) / "model.keras") for run in teachers]
+    hashes = [storage.sha256(Path(run) / "model.keras") for run in teachers]
     kept = _read(place)
     if kept is not None and list(kept["hashes"]) == hashes and len(kept["mean"]) == len(images):
         mean = kept["mean"]
     else:
         print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} rows.", flush=True)
         mean = np.mean(
-            [models.predict(models.load(run)[0], images, views=2) for run in teachers], axis=0
+            [prediction.predict(checkpoints.load(run)[0], images, views=2) for run in teachers],
+            axis=0,
         )
-        runs.write_arrays(place, mean=mean, hashes=np.array(hashes))
+        storage.write_arrays(place, mean=mean, hashes=np.array(hashes))
     return ((1 - weight) * training.soft_labels(labels) + weight * mean).astype(np.float32)
 
 

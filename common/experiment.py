@@ -7,24 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from common import comparison, data, distillation, kaggle, metrics, models, runs, training
+from common import comparison, distillation, kaggle, metrics, training
+from common.data import loading, splits
 from common.figures import curves, style
+from common.models import checkpoints, prediction
+from common.runs import resume, storage
 
 
 def load_data(args):
     """Return (faces, split) for the flags of a training script, saying what was found."""
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
-    faces = data.load(args.data)
-    for sentence in data.describe(faces):
+    faces = loading.load(args.data)
+    for sentence in loading.describe(faces):
         print(sentence)
-    size = args.validation or data.default_validation_size(len(faces.train_labels))
-    return faces, data.split(faces, seed=args.split_seed, validation=size)
+    size = args.validation or splits.default_validation_size(len(faces.train_labels))
+    return faces, splits.draw(faces, seed=args.split_seed, validation=size)
 
 
 def check_comparable(run, faces, split):
     """Raise a ValueError unless a run is finished, and on the validation rows of `split`."""
-    data.check_split(data.load_split(Path(run) / "split.npz"), faces)
+    splits.check(splits.load(Path(run) / "split.npz"), faces)
     comparison.table({"run": run})  # raises unless it is finished
     if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
@@ -38,19 +41,19 @@ def train(args, architecture, *, versus=None):
 
     Args:
         args: the flags of `cli.add_training`, data, out and seed.
-        architecture: a name that `models.build` knows.
+        architecture: a name that `registry.build` knows.
         versus: finished run to be compared with afterwards; refused now if that will not do.
     """
     faces, split = load_data(args)
     if versus:
         check_comparable(versus, faces, split)
     initial_weights, teachers = args.initial_weights or [], args.teacher or []
-    data.check_unseen([*initial_weights, *teachers], faces, split.validation_rows)
-    start = models.mean_weights(initial_weights, architecture) if initial_weights else None
+    splits.check_unseen([*initial_weights, *teachers], faces, split.validation_rows)
+    start = checkpoints.mean_weights(initial_weights, architecture) if initial_weights else None
     if teachers and args.label_smoothing is None:
         args.label_smoothing = 0.0
-    runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
-    data.save_split(args.out / "split.npz", split)
+    resume.create(args, architecture=architecture, data_hash=faces.data_hash)
+    splits.save(args.out / "split.npz", split)
     images = faces.train_images[split.train_rows]
     labels = faces.train_labels[split.train_rows]
     targets = training.soft_labels(labels)
@@ -89,7 +92,7 @@ def fit(
     Args:
         args: the flags of `cli.add_training` and seed.
         folder: of the run, which has begun.
-        architecture: a name that `models.build` knows.
+        architecture: a name that `registry.build` knows.
         faces: the data set.
         split: whose validation rows choose the epoch.
         images: to train on, uint8 (n, 48, 48).
@@ -103,7 +106,7 @@ def fit(
     """
     if (folder / "metrics.json").exists():  # the last file that a finished run gets
         print(f"{folder} is finished already.")
-        return models.load(folder)[0]
+        return checkpoints.load(folder)[0]
     hardware = training.prepare(seed=args.seed, precision=args.precision)
     held_out = split.validation_rows
     print(
@@ -131,7 +134,7 @@ def fit(
         batch_statistics=args.batch_statistics,
         tensorboard=args.tensorboard,
     )
-    model, config = models.load(folder)
+    model, config = checkpoints.load(folder)
     _write_results(folder, model, config, history, faces, held_out)
     return model
 
@@ -139,8 +142,8 @@ def fit(
 def _write_results(folder, model, config, history, faces, held_out):
     """Measure the kept epoch on the validation rows, predict the test rows, draw the curves."""
     labels = faces.train_labels[held_out]
-    probabilities = models.predict(model, faces.train_images[held_out])
-    runs.write_arrays(
+    probabilities = prediction.predict(model, faces.train_images[held_out])
+    storage.write_arrays(
         folder / "predictions.npz", rows=held_out, labels=labels, probabilities=probabilities
     )
     correct = int((probabilities.argmax(axis=1) == labels).sum())
@@ -159,7 +162,7 @@ def _write_results(folder, model, config, history, faces, held_out):
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
         "parameters": model.count_params(),
-        "model_sha256": runs.sha256(folder / "model.keras"),
+        "model_sha256": storage.sha256(folder / "model.keras"),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     low, high = result["interval_95"]
@@ -174,12 +177,12 @@ def _write_results(folder, model, config, history, faces, held_out):
     )
     written = ["model.keras", "metrics.json", "history.csv", "predictions.npz", "curves.png"]
     if len(faces.test_ids):
-        test_probabilities = models.predict(model, faces.test_images)
+        test_probabilities = prediction.predict(model, faces.test_images)
         submission = folder / "submission.csv"
         kaggle.write_submission(submission, faces.test_ids, test_probabilities.argmax(axis=1))
         kaggle.check_submission(submission, faces.test_ids)
         written.append("submission.csv")
-    runs.write_json(folder / "metrics.json", result)
+    storage.write_json(folder / "metrics.json", result)
     print(f"{title}, epoch {best['epoch']} of {len(history)}.")
     print(f"Wrote {', '.join(written)} to {folder}.")
     if "submission.csv" in written:
@@ -199,10 +202,10 @@ def compare(named_runs, folder, pairs, stamps=()):
     said = list(stamps)
     for first, second in pairs:
         said += comparison.sentences(first, named_runs[first], second, named_runs[second])
-    command = runs.read_json(folder / "config.json")["command"]  # not that of a --resume
+    command = storage.read_json(folder / "config.json")["command"]  # not that of a --resume
     table = comparison.table(named_runs)
-    runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
-    runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
+    storage.write_text(folder / "comparison.csv", table.to_csv(index=False))
+    storage.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
     histories = {name: comparison.load_history(run) for name, run in named_runs.items()}
     style.save(
         curves.compared_runs(histories, table),

@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from common import runs
+from common.runs import provenance, storage
 
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.txt"
@@ -42,11 +42,11 @@ class Output:
         Raises:
             ValueError: the folder cannot be written.
         """
-        self.folder = runs.check_writable(folder)
+        self.folder = storage.check_writable(folder)
         self._start = time.monotonic()
         before = _read(self.folder)
         self._old_files = _files(before)
-        self.record = runs.provenance(argv) | {
+        self.record = provenance.provenance(argv) | {
             "runs": [identity(run) for run in models],
             "outputs": before["outputs"] if extend else [],
             "gaps": before["gaps"] if extend else [],
@@ -88,9 +88,9 @@ class Output:
             entry["columns"] = list(columns)
         if table is not None:
             rows = table if isinstance(table, list) else table.to_dict("records")
-            runs.write_table(self.file(f"{name}.csv", entry=entry, kind="table"), _rounded(rows))
+            storage.write_table(self.file(f"{name}.csv", entry=entry, kind="table"), _rounded(rows))
         if arrays is not None:
-            runs.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
+            storage.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
         if figure is not None:
             from common.figures import style
 
@@ -160,7 +160,7 @@ class Output:
         said = [line for entry in self.record["outputs"] for line in entry["sentences"]]
         if said:
             path = self.file(OBSERVATIONS)
-            runs.write_text(path, "\n".join(said) + "\n")
+            storage.write_text(path, "\n".join(said) + "\n")
         for name in self._old_files - _files(self.record):
             (self.folder / name).unlink(missing_ok=True)
         self.record["finished"] = True
@@ -180,7 +180,7 @@ class Output:
 
     def _write(self):
         self.record["seconds"] = round(time.monotonic() - self._start, 1)
-        runs.write_json(self.folder / MANIFEST, self.record)
+        storage.write_json(self.folder / MANIFEST, self.record)
 
 
 def read(folder):
@@ -190,7 +190,7 @@ def read(folder):
         ValueError: there is none, it is not finished, or a file that it names is missing.
     """
     path = Path(folder) / MANIFEST
-    record = runs.read_json(path)
+    record = storage.read_json(path)
     if not {"outputs", "gaps", "runs", "command", "finished"} <= record.keys():
         raise ValueError(f"{path}: expected the manifest of an output, found something else")
     if not record["finished"]:
@@ -204,13 +204,13 @@ def read(folder):
 def identity(run):
     """Return which run this is: folder, seed, data hash, and SHA-256 of the weights."""
     run = Path(run)
-    config = runs.read_json(run / "config.json")
+    config = storage.read_json(run / "config.json")
     weights = run / "model.keras"
     return {
         "folder": str(run),
         "seed": config.get("flags", {}).get("seed"),
         "data_hash": config.get("data_hash"),
-        "weights": runs.sha256(weights) if weights.is_file() else None,
+        "weights": storage.sha256(weights) if weights.is_file() else None,
     }
 
 

@@ -5,8 +5,9 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import comparison, contents, page, records, runs, stages
+from common import comparison, contents, page, records, stages
 from common.figures import curves, overview, style
+from common.runs import provenance, storage
 
 ADVICE = ("Wrote ", "Next: ", "See ")  # how the last lines of a script begin
 FACTS = ("score", "n", "kept", "seconds", "parameters")
@@ -205,9 +206,9 @@ def _table(path, title, columns, made, commands):
 def _results(_, start):
     """Return everything in results/ whose name starts so: tables, figures and sentences."""
     what, commands = contents.RESULTS[start]
-    blocks, folder = [], runs.PROJECT / "results"
+    blocks, folder = [], provenance.PROJECT / "results"
     try:
-        known = runs.read_json(folder / contents.MADE)
+        known = storage.read_json(folder / contents.MADE)
     except ValueError:
         known = {}
     for path in sorted(folder.glob(f"{start}*")):

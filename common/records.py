@@ -6,7 +6,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import comparison, runs
+from common import comparison
+from common.runs import storage
 
 SHOWN = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 RISE = 0.01  # of the validation loss that counts as one
@@ -33,10 +34,10 @@ def read(folder):
             measured.
     """
     folder = Path(folder)
-    config, metrics = (runs.read_json(folder / name) for name in ("config.json", "metrics.json"))
+    config, metrics = (storage.read_json(folder / name) for name in ("config.json", "metrics.json"))
     try:
         weights = metrics["model_sha256"]
-        if runs.sha256(folder / "model.keras") != weights:
+        if storage.sha256(folder / "model.keras") != weights:
             raise ValueError(
                 f"{folder / 'model.keras'}: expected the weights that metrics.json measured, found "
                 "others: train the run to its end"
@@ -63,7 +64,7 @@ def check_architecture(folder, expected):
         ValueError: its configuration names another architecture than `expected`.
     """
     try:
-        found = runs.read_json(Path(folder) / "config.json").get("architecture", expected)
+        found = storage.read_json(Path(folder) / "config.json").get("architecture", expected)
     except ValueError:
         return
     if found != expected:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common import data, metrics, runs
+from common import metrics
+from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.runs import storage
 
 LEAK = "leak"  # how the stamp of one begins
 HIDDEN = -1  # stands where a label was removed; no loss accepts it
@@ -34,7 +36,7 @@ def hide_labels(faces, rows, fraction, *, seed):
     """
     if not 0 < fraction < 1:
         raise ValueError(f"--unlabelled: expected a fraction between 0 and 1, found {fraction}")
-    groups = data.duplicate_groups(faces.train_images)
+    groups = pixels.duplicate_groups(faces.train_images)
     wanted = round(fraction * len(rows))
     generator = np.random.default_rng(seed)
     inside = np.zeros(len(faces.train_images), bool)
@@ -149,10 +151,10 @@ def extra_images(faces, split, source):
     if source == "test":
         images = faces.test_images
     else:
-        other = data.load(source)
+        other = loading.load(source)
         images = np.concatenate([other.train_images, other.test_images])
     held_out = faces.train_images[split.validation_rows]
-    groups = data.duplicate_groups(np.concatenate([held_out, images]))
+    groups = pixels.duplicate_groups(np.concatenate([held_out, images]))
     return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
 
 
@@ -172,14 +174,14 @@ def check_teacher(run, architecture, faces, hidden, *, allow_leak=False):
         ValueError: the teacher has another architecture, or was trained on other data or on a
             removed label, or learned from such a teacher.
     """
-    config = runs.read_json(Path(run) / "config.json")
+    config = storage.read_json(Path(run) / "config.json")
     found, said = config.get("architecture"), list(config.get("stamps", []))
     if found != architecture:
         raise ValueError(
             f"{run}: expected a teacher of the student's architecture, {architecture}, found "
             f"{found}: choose another teacher, or --architecture {found}"
         )
-    seen = int(data.seen_by(run, faces)[hidden].sum())
+    seen = int(splits.seen_by(run, faces)[hidden].sum())
     if seen:
         said.append(
             f"{LEAK}: the teacher {run} was trained on {seen:,} of the {len(hidden):,} removed "

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fnmatch import filter as matching
 from pathlib import Path
 
-from common import records, runs
+from common import records
+from common.runs import provenance, storage
 
 RECORD = "stage.json"
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
@@ -46,7 +47,7 @@ def finished(stage):
     all that it wrote is still there.
     """
     try:
-        record = runs.read_json(stage.folder / RECORD)
+        record = storage.read_json(stage.folder / RECORD)
         same = record["argv"] == stage.argv and record["weights"] == _weights(_watched(stage))
         there = all((stage.folder / name).is_file() for name in record["files"])
         complete = {"command", "printed"} <= record.keys()
@@ -98,7 +99,7 @@ def run_all(stages, logs):
 
 def _run(stage, logs):
     """Run a stage and record it; return the last line of its error, or an empty string."""
-    start, facts = time.monotonic(), runs.provenance()
+    start, facts = time.monotonic(), provenance.provenance()
     record = stage.folder / RECORD
     record.unlink(missing_ok=True)
     begun = stage.trains and (stage.folder / "config.json").exists()
@@ -108,7 +109,7 @@ def _run(stage, logs):
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     with logged.open("wb") as output, complained.open("wb") as errors:
         result = subprocess.run(
-            [sys.executable, runs.PROJECT / script, *flags, *(["--resume"] if begun else [])],
+            [sys.executable, provenance.PROJECT / script, *flags, *(["--resume"] if begun else [])],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -134,7 +135,7 @@ def _run(stage, logs):
         "printed": _lines(logged),
         "seconds": round(time.monotonic() - start, 1),
     }
-    runs.write_json(record, made)
+    storage.write_json(record, made)
     return ""
 
 

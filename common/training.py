@@ -17,10 +17,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import models, runs
 from common.augment import augment
-from common.data import to_inputs
+from common.data.pixels import to_inputs
 from common.labels import NUM_CLASSES
+from common.models import blocks, checkpoints, prediction, registry
+from common.runs import resume, storage
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def fit(
 
     Args:
         folder: the run folder.
-        architecture: a name that `models.build` knows.
+        architecture: a name that `registry.build` knows.
         training_data: images uint8 (n, 48, 48), targets float32 (n, 7), weights float32 (n,).
         validation_data: images uint8 (m, 48, 48), labels (m,). They choose the epoch that is kept.
         recipe: a `Recipe`.
@@ -229,8 +230,8 @@ def fit(
     validation_images, validation_labels = validation_data
     steps = steps_per_epoch or math.ceil(len(images) / batch_size)
     scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
-    with scope, models.precision(hardware.precision):
-        model = models.logits_model(models.build(architecture, fused=True))
+    with scope, blocks.precision(hardware.precision):
+        model = prediction.logits_model(registry.build(architecture, fused=True))
         model.compile(
             optimizer=optimizer(recipe, epochs * steps),
             loss=loss(recipe),
@@ -360,7 +361,7 @@ class _KeepRun(keras.callbacks.Callback):
 
     def restore(self, model):
         """Bring back the newest state, if any, and return the number of finished epochs."""
-        state = runs.load_state(self.folder)
+        state = resume.load_state(self.folder)
         if state is None:
             return 0
         arrays, record = state
@@ -388,15 +389,15 @@ class _KeepRun(keras.callbacks.Callback):
         self.history[-1]["epoch"] = epoch + 1
         if row["validation_accuracy"] > self.best["validation_accuracy"]:
             self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
-            models.save(self.folder / "model.keras", self.model, self.architecture)
+            checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
         arrays = {
             f"{index:04d}": np.asarray(variable)
             for index, variable in enumerate(self._variables(self.model))
         }
-        runs.save_state(
+        resume.save_state(
             self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
         )
-        runs.write_table(self.folder / "history.csv", self.history)
+        storage.write_table(self.folder / "history.csv", self.history)
         self._say(self.history[-1])
 
     def _say(self, row):

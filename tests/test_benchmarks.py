@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import honest_data, self_training, time_to_accuracy, timing
-from common import runs
 from common.labels import CLASS_NAMES
+from common.runs import provenance, storage
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,15 +34,15 @@ def test_medians_are_taken_number_by_number():
 
 
 def test_what_made_a_table_is_kept_beside_that_of_others(results, capsys, monkeypatch):
-    monkeypatch.setattr(runs, "PROJECT", results.parent)
+    monkeypatch.setattr(provenance, "PROJECT", results.parent)
     timing.publish("one", [{"accuracy": 0.5}])
-    first = runs.read_json(results / "made.json")
+    first = storage.read_json(results / "made.json")
     timing.publish("two", [{"accuracy": 0.6}], [ROOT / "pretrained/dnn"])
-    made = runs.read_json(results / "made.json")
+    made = storage.read_json(results / "made.json")
     assert made["one"] == first["one"]
     assert made["one"]["runs"] == []
     (shown,) = made["two"]["runs"]
-    weights = runs.read_json(ROOT / "pretrained/dnn/metrics.json")["model_sha256"]
+    weights = storage.read_json(ROOT / "pretrained/dnn/metrics.json")["model_sha256"]
     assert weights.startswith(shown["weights"])
     assert {"command", "versions", "machine", "finished"} <= made["two"].keys()
     assert "results/two.csv" in capsys.readouterr().out
@@ -51,8 +51,8 @@ def test_what_made_a_table_is_kept_beside_that_of_others(results, capsys, monkey
 def test_a_run_that_another_command_began_is_no_result(tmp_path):
     folder = tmp_path / "run"
     command = f"python train_cnn.py --out {folder} --epochs 2"
-    runs.write_json(folder / "config.json", {"command": command})
-    runs.write_json(folder / "metrics.json", {})
+    storage.write_json(folder / "config.json", {"command": command})
+    storage.write_json(folder / "metrics.json", {})
     timing.finish("train_cnn.py", folder, ["--epochs", "2"])  # finished: returns at once
     for script, epochs in (("train_cnn.py", "3"), ("train_dnn.py", "2")):
         with pytest.raises(ValueError, match=r"expected a run of python .* choose another --out"):

@@ -14,8 +14,9 @@ import sklearn.metrics
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 import confusion
-from common import cli, comparison, data, metrics
-from common.faces import draw_faces
+from common import cli, comparison, metrics
+from common.data import loading, splits
+from common.data.synthetic import draw_faces
 from common.figures import confusion as figures
 from common.labels import CLASS_NAMES
 
@@ -42,8 +43,8 @@ def softmax(logits):
 def two_runs(small_data, tmp_path_factory):
     """Folders of two made-up runs on the same validation rows, the first the better one."""
     parent = tmp_path_factory.mktemp("made_up")
-    faces = data.load(small_data)
-    split = data.split(faces, seed=0, validation=VALIDATION)
+    faces = loading.load(small_data)
+    split = splits.draw(faces, seed=0, validation=VALIDATION)
     labels = faces.train_labels[split.validation_rows]
     for name, skill in (("cnn", 2.5), ("dnn", 1.0)):
         folder = parent / name
@@ -54,7 +55,7 @@ def two_runs(small_data, tmp_path_factory):
             "flags": {"data": str(small_data)},
         }
         (folder / "config.json").write_text(json.dumps(config))
-        data.save_split(folder / "split.npz", split)
+        splits.save(folder / "split.npz", split)
         logits = np.random.default_rng(len(name) + int(skill)).normal(size=(VALIDATION, 7))
         logits[np.arange(VALIDATION), labels] += skill
         np.savez(
@@ -206,7 +207,7 @@ def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch)
     run = two_runs[0]
     call(tmp_path, "--model", run, "--classes", "happy", "5", "--faces", 4)
     rows, labels, probabilities = comparison.load_predictions(run)
-    images = data.load_of_run(run)[0].train_images[rows]
+    images = splits.load_of_run(run)[0].train_images[rows]
     (((_, wrong, captions),), _), (typical, _) = pages
     assert 0 < len(wrong) <= 4
     for image, caption in zip(wrong, captions, strict=True):
@@ -247,7 +248,7 @@ def test_without_the_data_only_the_pages_are_missing(copies, tmp_path, capsys, m
     config = json.loads((copies[0] / "config.json").read_text())
     config["flags"]["data"] = "nowhere"
     (copies[0] / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "no data")
+    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path / "no data")
     assert call(tmp_path / "out", "--model", copies[0]) == FILES
     assert capsys.readouterr().out.startswith("No pages of faces, for want of the data: no data at")
 

@@ -5,8 +5,10 @@ from keras import layers
 from PIL import Image
 
 import filter_vis
-from common import cli, data, models
+from common import cli
+from common.data import loading, splits
 from common.figures import filters
+from common.models import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def run(network, monkeypatch, tmp_path):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (20, 48, 48), dtype=np.uint8)
     images[0] = images[11]  # the same face twice: validation images 11 and 0
-    faces = data.Faces(
+    faces = loading.Dataset(
         train_images=images,
         train_labels=np.arange(20) % 7,
         test_images=np.zeros((0, 48, 48), np.uint8),
@@ -47,9 +49,9 @@ def run(network, monkeypatch, tmp_path):
         source="test",
         data_hash="0",
     )
-    split = data.Split(np.arange(12, 20), np.arange(12)[::-1].copy(), 0, "0")
-    monkeypatch.setattr(models, "load", lambda folder: (network, {}))
-    monkeypatch.setattr(data, "load_of_run", lambda folder, source: (faces, split))
+    split = splits.Split(np.arange(12, 20), np.arange(12)[::-1].copy(), 0, "0")
+    monkeypatch.setattr(checkpoints, "load", lambda folder: (network, {}))
+    monkeypatch.setattr(splits, "load_of_run", lambda folder, source: (faces, split))
 
     def call(*flags):
         filter_vis.main(["--out", str(tmp_path), "--steps", "4", *flags])
@@ -152,7 +154,7 @@ class TestScript:
 
     def test_a_model_without_convolutions_is_refused(self, run, monkeypatch):
         dense = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(name="flatten")])
-        monkeypatch.setattr(models, "load", lambda folder: (dense, {}))
+        monkeypatch.setattr(checkpoints, "load", lambda folder: (dense, {}))
         with pytest.raises(ValueError, match=r"unknown layer 'conv2d_1': expected one of flatten"):
             run()
 

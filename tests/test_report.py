@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import report
-from common import contents, page, records, runs
+from common import contents, page, records
 from common.figures import overview
+from common.runs import provenance, storage
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(
@@ -46,7 +47,7 @@ print("Faces look alike.", "Wrote much.", "Next: rest", sep="\\n")
 def project(tmp_path, monkeypatch):
     """A project folder of scripts that only pretend, with the run of a CNN in pretrained/."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "PROJECT", tmp_path)
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
     template = make_run(tmp_path / "template")
     orders = {}
     for stages, script in (
@@ -67,7 +68,7 @@ def project(tmp_path, monkeypatch):
         orders[Path(script).stem] = {"writes": images + tables}
     for key in contents.MODELS:
         orders[Path(contents.MODELS[key][1]).stem]["writes"] += RUN_FILES
-    runs.write_json(tmp_path / "orders.json", orders)
+    storage.write_json(tmp_path / "orders.json", orders)
     make_run(tmp_path / "pretrained" / "cnn")
     return tmp_path
 
@@ -83,18 +84,18 @@ def make_run(folder, *, weights=b"weights", command="python train_cnn.py --epoch
     (folder / "model.keras").write_bytes(weights)
     (folder / "curves.png").write_bytes(PNG)
     config = {"command": command, "data_hash": DATA_HASH, "flags": {"seed": 77}}
-    runs.write_json(folder / "config.json", config)
+    storage.write_json(folder / "config.json", config)
     metrics = {"accuracy": 0.625, "interval_95": [0.47, 0.758], "n": ROWS, "macro_f1": 0.5}
     metrics |= {"best_epoch": 2, "epochs": 3, "seconds_per_epoch": 2.5, "parameters": 1234}
-    metrics["model_sha256"] = runs.sha256(folder / "model.keras")
-    runs.write_json(folder / "metrics.json", metrics)
+    metrics["model_sha256"] = storage.sha256(folder / "model.keras")
+    storage.write_json(folder / "metrics.json", metrics)
     row = {"epoch": 1, "loss": 2.0, "accuracy": 0.4, "validation_loss": 1.5}
     row |= {"validation_accuracy": 0.5, "seconds": 2.0}
     best = row | {"epoch": 2, "validation_accuracy": 0.6, "validation_loss": 1.25}
-    runs.write_table(folder / "history.csv", [row, best, row | {"epoch": 3}])
+    storage.write_table(folder / "history.csv", [row, best, row | {"epoch": 3}])
     labels = np.arange(ROWS) % 7
     probabilities = np.eye(7, dtype=np.float32)[(labels + (np.arange(ROWS) >= 25)) % 7]
-    runs.write_arrays(
+    storage.write_arrays(
         folder / "predictions.npz", rows=np.arange(ROWS), labels=labels, probabilities=probabilities
     )
     return folder
@@ -152,10 +153,10 @@ def test_the_whole_report_in_order(project, capsys):
     for file in ("ledger.png", "comparison.png", "ledger.csv", "comparison.csv"):
         (student / file).write_bytes((project / "template" / file).read_bytes())
     (student / "comparison.txt").write_text("The student is level.\n")
-    config = runs.read_json(student / "config.json")
+    config = storage.read_json(student / "config.json")
     config |= {"stamps": ["leak: it saw them"]}
     config["flags"] |= {"teacher": "cnn_of_then", "initial_weights": ["one", "two"]}
-    runs.write_json(student / "config.json", config)
+    storage.write_json(student / "config.json", config)
     results = project / "results"
     results.mkdir()
     (results / "data_twins.csv").write_text("rows,share\ncopies,0.04309\n")
@@ -163,7 +164,7 @@ def test_the_whole_report_in_order(project, capsys):
     (results / "accuracy_networks.csv").write_text("network,accuracy\nseven,0.7071\n")
     shown = {"folder": "nets/seven", "seed": 7, "data": "abc", "weights": "def"}
     facts = {"command": "python -m benchmarks.scores", "runs": [shown]}
-    runs.write_json(results / "made.json", {"accuracy_networks": facts})
+    storage.write_json(results / "made.json", {"accuracy_networks": facts})
     (results / "benchmark_loading.csv").write_text("way,seconds\npandas,55.74\n")
     (results / "self_training.csv").write_text("unlabelled,difference\n0.5,0.01\n")
     seen = make_page()
@@ -221,7 +222,7 @@ def test_pictures_on_a_sheet_keep_their_shape_and_fill_the_rows(tmp_path):
 
 def test_each_figure_says_what_made_it(project):
     seen = make_page()
-    weights = runs.sha256(project / "pretrained" / "cnn" / "model.keras")
+    weights = storage.sha256(project / "pretrained" / "cnn" / "model.keras")
     for command in (
         "python train_cnn.py --epochs 3",
         "python saliency.py --model pretrained/cnn --seed 0 --out outputs/report/saliency",
@@ -231,7 +232,7 @@ def test_each_figure_says_what_made_it(project):
             f"{weights[:12]}"
         ) in seen.text
     assert seen.text.count("Made by ") >= len(seen.all("img"))
-    record = runs.read_json(project / "outputs/report/saliency/stage.json")
+    record = storage.read_json(project / "outputs/report/saliency/stage.json")
     assert record["weights"] == {"pretrained/cnn": weights}
     assert {"command", "seconds", "versions", "machine"} <= record.keys()
 
@@ -391,8 +392,8 @@ def test_bad_input_is_one_line(project, argv, said):
 
 def test_a_network_is_not_taken_for_another(project):
     folder = make_run(project / "pretrained" / "dnn")
-    config = runs.read_json(folder / "config.json")
-    runs.write_json(folder / "config.json", config | {"architecture": "cnn"})
+    config = storage.read_json(folder / "config.json")
+    storage.write_json(folder / "config.json", config | {"architecture": "cnn"})
     with pytest.raises(ValueError, match="pretrained/dnn: expected a run of the dnn, found one of"):
         report.main(["--no-run"])
     assert not (project / "outputs").exists()

@@ -1,6 +1,8 @@
 """The script saliency.py on small runs: what it writes, says and refuses."""
 
 import csv
+import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,13 +10,16 @@ import pytest
 from keras import layers
 
 import saliency
-from common import attribution, data, models, runs
+from common import attribution
+from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES
+from common.models import checkpoints, prediction, registry
+from common.runs import storage
 
 
-def build_tiny(*, fused=False):
+def build_tiny(*, normalization):
     """A convolutional network that is explained in a moment."""
-    del fused
+    del normalization
     inputs = keras.Input((48, 48, 1), name="image")
     x = layers.LeakyReLU(name="leaky_re_lu_1")(
         layers.Conv2D(3, 5, strides=4, name="conv2d_1")(inputs)
@@ -26,25 +31,29 @@ def build_tiny(*, fused=False):
     return keras.Model(inputs, outputs, name="tiny")
 
 
+sys.modules["common.models.tiny"] = SimpleNamespace(build=build_tiny)
+TINY = registry.Architecture("tiny network", "tiny")
+
+
 @pytest.fixture(scope="module")
 def tiny_run(small_data, tmp_path_factory):
     """The run folder of an untrained convolutional network, with its own split of the data."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+        patch.setitem(registry.ARCHITECTURES, "tiny", TINY)
         keras.utils.set_random_seed(0)
-        models.save(folder / "model.keras", models.build("tiny"), "tiny")
-    runs.write_json(
+        checkpoints.save(folder / "model.keras", registry.build("tiny"), "tiny")
+    storage.write_json(
         folder / "config.json", {"architecture": "tiny", "flags": {"data": str(small_data)}}
     )
-    data.save_split(folder / "split.npz", data.split(faces, seed=0, validation=42))
+    splits.save(folder / "split.npz", splits.draw(faces, seed=0, validation=42))
     return folder
 
 
 @pytest.fixture(autouse=True)
 def tiny_is_known(monkeypatch):
-    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+    monkeypatch.setitem(registry.ARCHITECTURES, "tiny", TINY)
 
 
 def run(folder, out, *flags):
@@ -78,12 +87,14 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
     with np.load(tmp_path / "saliency.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["images"], range(5))
         np.testing.assert_array_equal(arrays["targets"], arrays["probabilities"].argmax(axis=1))
-        faces, split = data.load_of_run(tiny_run)
+        faces, split = splits.load_of_run(tiny_run)
         np.testing.assert_array_equal(
             arrays["faces"], faces.train_images[split.validation_rows[:5]]
         )
-        logits = models.logits_model(models.load(tiny_run)[0])
-        expected = attribution.gradient(logits, data.to_inputs(arrays["faces"]), arrays["targets"])
+        logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
+        expected = attribution.gradient(
+            logits, pixels.to_inputs(arrays["faces"]), arrays["targets"]
+        )
         np.testing.assert_allclose(arrays["map_gradient"], expected, atol=1e-5)
     with (tmp_path / "faithfulness.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -95,7 +106,7 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
 
 
 def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path):
-    before = runs.sha256(tiny_run / "model.keras")
+    before = storage.sha256(tiny_run / "model.keras")
     for name in ("one", "two"):
         run(
             tiny_run, tmp_path / name, "--method", "smooth_gradient", "--samples", "2",
@@ -105,7 +116,7 @@ def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path)
         with np.load(tmp_path / "one" / file) as one, np.load(tmp_path / "two" / file) as two:
             for name in one.files:
                 np.testing.assert_array_equal(one[name], two[name])
-    assert runs.sha256(tiny_run / "model.keras") == before
+    assert storage.sha256(tiny_run / "model.keras") == before
 
 
 def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, capsys):
@@ -118,9 +129,9 @@ def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, caps
             *attribution.METHODS
         }
         np.testing.assert_array_equal(arrays["targets"], [3])
-        logits = models.logits_model(models.load(tiny_run)[0])
+        logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
         expected = attribution.grad_cam(
-            logits, data.to_inputs(arrays["faces"]), [3], layer="conv2d_1"
+            logits, pixels.to_inputs(arrays["faces"]), [3], layer="conv2d_1"
         )
         np.testing.assert_allclose(arrays["map_grad_cam"], expected, atol=1e-5)
     assert "the maps explain happy" in capsys.readouterr().out
@@ -166,15 +177,15 @@ def test_bad_input_is_said_before_any_work(tiny_run, tmp_path, flags, message):
 
 
 def test_an_emotion_without_faces_is_named(small_data, tiny_run, tmp_path):
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("model.keras", "config.json"):
         (folder / name).write_bytes((tiny_run / name).read_bytes())
     held_out = np.flatnonzero(faces.train_labels != 1)[:30]
-    data.save_split(
+    splits.save(
         folder / "split.npz",
-        data.Split(
+        splits.Split(
             train_rows=np.setdiff1d(np.arange(len(faces.train_labels)), held_out),
             validation_rows=held_out,
             seed=0,

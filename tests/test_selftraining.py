@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, runs, selftraining, training
+from common import selftraining, training
+from common.data import loading, splits
 from common.labels import CLASS_NAMES
+from common.runs import resume, storage
 
 
 @pytest.fixture
 def faces(small_data):
-    return data.load(small_data)
+    return loading.load(small_data)
 
 
 @pytest.fixture
 def split(faces):
-    return data.split(faces, seed=0, validation=30)
+    return splits.draw(faces, seed=0, validation=30)
 
 
 def test_a_share_of_the_labels_is_hidden_and_none_of_them_is_left(faces, split):
@@ -94,11 +96,11 @@ def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
 
 
 def test_all_take_the_same_steps(student):
-    labelled = len(data.load_split(student / "split.npz").train_rows)
+    labelled = len(splits.load(student / "split.npz").train_rows)
     with np.load(student / "hidden.npz") as archive:
         steps = 2 * math.ceil((labelled + len(archive["rows"])) / 64)
     for part in ("teacher", "round-1", "."):
-        arrays, record = runs.load_state(student / part)
+        arrays, record = resume.load_state(student / part)
         taken = [
             int(array) for array in arrays.values() if array.shape == () and array.dtype.kind == "i"
         ]
@@ -120,7 +122,7 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     with np.load(student / "hidden.npz") as archive:
         hidden = archive["rows"]
     for part in ("teacher", "round-1", "."):
-        split = data.load_split(student / part / "split.npz")
+        split = splits.load(student / part / "split.npz")
         assert not np.isin(hidden, split.train_rows).any()
         assert not np.isin(split.validation_rows, hidden).any()
     # Other removed labels, everything else alike, must not change a single weight.
@@ -131,7 +133,7 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     assert {path.name for path in student.iterdir()} >= {"submission.csv", "ledger.png"}
     compared = pd.read_csv(student / "comparison.csv")
     assert list(compared["model"]) == ["teacher", "student"]
-    measured = runs.read_json(student / "metrics.json")["accuracy"]
+    measured = storage.read_json(student / "metrics.json")["accuracy"]
     assert compared["validation accuracy"][1] == pytest.approx(measured)
 
 
@@ -154,7 +156,7 @@ def test_a_finished_stage_is_not_repeated(student, tmp_path):
 
 def test_other_values_of_the_removed_labels_change_no_weight(student, small_data, tmp_path):
     import semi_supervised
-    from common import models
+    from common.models import checkpoints
 
     with np.load(student / "hidden.npz") as archive:
         hidden = archive["rows"]
@@ -168,7 +170,7 @@ def test_other_values_of_the_removed_labels_change_no_weight(student, small_data
     out = tmp_path / "run"
     flags = ["--data", str(tmp_path / "data"), "--out", str(out), "--architecture", "dnn"]
     semi_supervised.main([*flags, "--epochs", "2", "--unlabelled", "0.5", "--rounds", "2"])
-    pairs = zip(*(models.load(run)[0].get_weights() for run in (student, out)), strict=True)
+    pairs = zip(*(checkpoints.load(run)[0].get_weights() for run in (student, out)), strict=True)
     assert all(np.array_equal(left, right) for left, right in pairs)
     ledgers = [pd.read_csv(run / "ledger.csv")["right"].to_numpy() for run in (student, out)]
     assert not np.array_equal(*ledgers)
@@ -188,7 +190,7 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
         semi_supervised.main([*other, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
-    stamp = runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
+    stamp = storage.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
     assert stamp.startswith("leak: ")
     assert (tmp_path / "leak" / "comparison.txt").read_text().startswith(stamp)
     # Nor may a student of it teach, though it saw no removed label itself.
@@ -196,7 +198,7 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
     with pytest.raises(ValueError, match="found leak: the teacher"):
         semi_supervised.main(second)
     semi_supervised.main([*second, "--allow-leak"])
-    assert stamp in runs.read_json(tmp_path / "second" / "config.json")["stamps"]
+    assert stamp in storage.read_json(tmp_path / "second" / "config.json")["stamps"]
 
 
 def test_a_threshold_that_no_pseudo_label_passes_ends_before_the_student_trains(
@@ -216,7 +218,7 @@ def test_a_run_that_is_written_over_leaves_nothing_behind(student, tmp_path):
     shutil.copytree(student, copy)
     for name in ("teacher_probabilities.npz", "mine.txt"):
         (copy / name).write_bytes(b"")
-    runs.begin(argparse.Namespace(out=copy, resume=False, overwrite=True))
+    resume.create(argparse.Namespace(out=copy, resume=False, overwrite=True))
     assert {path.name for path in copy.iterdir()} == {"config.json", "mine.txt"}
 
 

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, models, runs, training
+from common import training
+from common.data import pixels
+from common.models import blocks, checkpoints, registry
+from common.runs import resume, storage
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,8 +41,8 @@ def test_every_epoch_takes_every_row_once_in_another_order():
     epochs = [np.concatenate([batch[2] for batch in batches[k : k + 3]]) for k in (0, 3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
     assert not np.array_equal(*epochs)
-    for pixels, targets, weights in batches:
-        np.testing.assert_allclose(pixels[:, 0, 0, 0] * 255, weights, atol=1e-5)
+    for batch, targets, weights in batches:
+        np.testing.assert_allclose(batch[:, 0, 0, 0] * 255, weights, atol=1e-5)
         np.testing.assert_array_equal(targets.argmax(axis=1), weights % 7)
 
 
@@ -77,7 +80,7 @@ def test_an_annealed_rate_rises_over_a_tenth_and_falls_to_nothing():
 
 def test_only_kernels_are_decayed():
     optimizer = training.optimizer(training.RECIPES["sgd"], 100)
-    model = models.build("dnn")
+    model = registry.build("dnn")
     optimizer.build(model.trainable_variables)
     decayed = {v.name for v in model.trainable_variables if optimizer._use_weight_decay(v)}
     assert decayed == {"kernel"}
@@ -87,9 +90,9 @@ def test_half_precision_stays_in_training(trained_run):
     import keras
 
     assert keras.config.dtype_policy().name == "float32"
-    with models.precision("mixed_bfloat16"):
-        half = models.build("dnn")
-        assert models.load(trained_run)[0].get_layer("dense_1").compute_dtype == "float32"
+    with blocks.precision("mixed_bfloat16"):
+        half = registry.build("dnn")
+        assert checkpoints.load(trained_run)[0].get_layer("dense_1").compute_dtype == "float32"
     assert half.get_layer("dense_1").compute_dtype == "bfloat16"
     assert half.get_layer("logits").compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
@@ -115,9 +118,9 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
     }
     history = pd.read_csv(trained_run / "history.csv")
     assert list(history["epoch"]) == [1, 2]
-    result = runs.read_json(trained_run / "metrics.json")
+    result = storage.read_json(trained_run / "metrics.json")
     assert result["accuracy"] == pytest.approx(history["validation_accuracy"].max(), abs=0.1)
-    assert result["model_sha256"] == runs.sha256(trained_run / "model.keras")
+    assert result["model_sha256"] == storage.sha256(trained_run / "model.keras")
     with np.load(trained_run / "predictions.npz") as archive:
         labels = archive["labels"]
         accuracy = (archive["probabilities"].argmax(axis=1) == labels).mean()
@@ -149,12 +152,12 @@ def test_the_loss_is_plain_cross_entropy_although_the_recipe_smooths_the_labels(
     flags = ["--data", str(small_data), "--epochs", "1", "--batch-statistics", "moving"]
     train_dnn.main([*flags, "--out", str(tmp_path / "run")])
     history = pd.read_csv(tmp_path / "run" / "history.csv")
-    likelihood = runs.read_json(tmp_path / "run" / "metrics.json")["negative_log_likelihood"]
+    likelihood = storage.read_json(tmp_path / "run" / "metrics.json")["negative_log_likelihood"]
     assert history["validation_loss"][0] == pytest.approx(likelihood, abs=0.005)
 
 
 def random_model(architecture, generator):
-    model = models.build(architecture)
+    model = registry.build(architecture)
     weights = [0.05 + 0.1 * generator.random(array.shape) for array in model.get_weights()]
     model.set_weights(weights)
     return model
@@ -175,7 +178,7 @@ def test_batch_statistics_are_the_means_over_batches_of_plain_images():
     estimate(model, images, batch_size=100, batches=2)
     first = keras.Model(model.input, model.get_layer("leaky_re_lu_1").output)
     seen = images[(np.arange(200) * 1.5).astype(int)]  # two batches, evenly spread
-    values = np.asarray(first(data.to_inputs(seen))).reshape(2, -1, 32)
+    values = np.asarray(first(pixels.to_inputs(seen))).reshape(2, -1, 32)
     layer = model.get_layer("batch_normalization_1")
     np.testing.assert_allclose(layer.moving_mean, values.mean(axis=(0, 1)), rtol=1e-3)
     np.testing.assert_allclose(layer.moving_variance, values.var(axis=1).mean(axis=0), rtol=1e-3)
@@ -199,8 +202,8 @@ def test_batch_statistics_change_no_step_of_training(trained_run, small_data, tm
 
     flags = ["--data", str(small_data), "--epochs", "2", "--batch-statistics", "moving"]
     train_dnn.main([*flags, "--out", str(tmp_path)])
-    plain, moving = (runs.load_state(folder)[0] for folder in (trained_run, tmp_path))
-    model = models.build("dnn")
+    plain, moving = (resume.load_state(folder)[0] for folder in (trained_run, tmp_path))
+    model = registry.build("dnn")
     for index, variable in enumerate(model.variables):
         same = np.array_equal(plain[f"{index:04d}"], moving[f"{index:04d}"])
         assert same != ("moving" in variable.path), variable.path
@@ -234,7 +237,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
     resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
     result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout
-    first, second = (runs.load_state(folder) for folder in (unbroken, broken))
+    first, second = (resume.load_state(folder) for folder in (unbroken, broken))
     for name, array in first[0].items():
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     histories = [
@@ -242,7 +245,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
     ]
     pd.testing.assert_frame_equal(*histories)
     for left, right in zip(
-        *(models.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
+        *(checkpoints.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
     ):
         np.testing.assert_array_equal(left, right)
     assert not [path for path in broken.rglob("*.tmp*")]

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from common import runs
 from common.figures import style
+from common.runs import storage
 
 GAP = 0.06  # of a tile's width, between two tiles
 TILE = 0.78  # inches, width of a tile and its gap: 110 pixels of the file for 48 of the image
@@ -105,7 +105,7 @@ def save_animation(images, path, *, columns=None, milliseconds=80):
             sheet[top : top + size, left : left + size] = np.rint(tile * 255)
         frames.append(Image.fromarray(sheet.repeat(scale, axis=0).repeat(scale, axis=1)))
     durations = [milliseconds] * (len(frames) - 1) + [HOLD]
-    with runs.atomic_write(path) as temporary:
+    with storage.atomic_write(path) as temporary:
         frames[0].save(
             temporary,
             format="GIF",

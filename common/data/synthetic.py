@@ -16,10 +16,8 @@ import numpy as np
 from common.labels import IMAGE_SHAPE, IMAGE_SIZE, NUM_CLASSES, class_code
 
 PIXEL = 2 / IMAGE_SIZE
-
 # The share of each class in a drawn data set: FER-2013's order, less uneven.
 CLASS_SHARES = (0.14, 0.06, 0.14, 0.22, 0.16, 0.12, 0.16)
-
 # What an expression moves: (at rest, standard deviation from face to face). Down is positive.
 ACTIONS = {
     "brow_inner": (0.0, 0.025),
@@ -73,7 +71,6 @@ PROTOTYPES = (  # what is not named stays at rest; "apart" adds AU 25
                      mouth_height=0.5, corner=0.12, opening=0.06, upper_lip=0.07, teeth=0.5,
                      lips=1.2)),
 )
-
 # What makes a person and a photograph: (lowest, highest), drawn evenly.
 IDENTITY = dict(
     skin=(0.38, 0.85), hair=(0.05, 0.55), iris=(0.05, 0.35),
@@ -93,7 +90,6 @@ IDENTITY = dict(
     blur=(0.0, 0.9), noise=(0.0, 0.028), contrast=(0.75, 1.3), exposure=(-0.08, 0.12),
 )
 EXTRAS = dict(long_hair=0.3, bald=0.08, beard=0.18, glasses=0.12, hand=0.06)  # odds
-# fmt: on
 
 
 def draw_dataset(num_train=3500, num_test=700, *, seed=0):
