@@ -1,5 +1,6 @@
 """Files on disk and members of archives, opened alike and guarded against bombs."""
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -13,11 +14,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
+from common.data import foreign
+
 MAX_ROWS = 500_000  # rows, images or archive members; fourteen times FER-2013
 MAX_UNPACKED_BYTES = MAX_ROWS * 10_000  # what an archive may hold in all
 MAX_NESTED_ZIP_BYTES = 512 * 1024**2  # read into memory, because a zip is read from its end
 MAX_NESTING = 2  # Kaggle's download is a zip that holds a tar.gz
 HEAD_BYTES = 4_096  # enough to recognise a file by
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,51 @@ def is_hidden(name: str) -> bool:
 
 
 def plain(file):
-    """Return the file without its gzip layer, if it has one, and its first bytes."""
+    """Return the file without gzip and in UTF-8 if it is UTF-16 text, and its first bytes."""
     with file.open() as stream:
         head = stream.read(HEAD_BYTES)
-    if not head.startswith(b"\x1f\x8b"):
-        return file, head
-    file = replace(file, open=partial(_open_gzip, file.open))
-    with file.open() as stream:
-        return file, stream.read(HEAD_BYTES)
+    for starts, layer in (((b"\x1f\x8b",), _open_gzip), (UTF_16, _open_utf_16)):
+        if head.startswith(starts):
+            file = replace(file, open=partial(layer, file.open))
+            with file.open() as stream:
+                head = stream.read(HEAD_BYTES)
+    return file, head
 
 
 @contextlib.contextmanager
 def _open_gzip(open_packed):
     with open_packed() as packed, gzip.GzipFile(fileobj=packed) as stream:
         yield stream
+
+
+@contextlib.contextmanager
+def _open_utf_16(open_packed):
+    with open_packed() as packed:
+        yield _Recoded(packed)
+
+
+class _Recoded(io.RawIOBase):
+    """Reads UTF-16 text, such as spreadsheets save it, as UTF-8."""
+
+    def __init__(self, packed):
+        super().__init__()
+        self._packed, self._decoder = packed, codecs.getincrementaldecoder("utf-16")()
+        self._rest = b""
+
+    def readable(self):
+        """Return True, as `io` asks."""
+        return True
+
+    def readinto(self, buffer):
+        """Fill the buffer and return how many bytes that were."""
+        while not self._rest:
+            packed = self._packed.read(io.DEFAULT_BUFFER_SIZE)
+            if not packed:
+                return 0
+            self._rest = self._decoder.decode(packed).encode("utf-8")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def members(file, head, stack):
@@ -86,6 +121,8 @@ def members(file, head, stack):
         total += size
         if count > MAX_ROWS or total > MAX_UNPACKED_BYTES:
             raise ValueError(f"{file.name}: expected at most {MAX_ROWS:,} rows, found more")
+        if path == foreign.WORKBOOK:
+            raise ValueError(f"{file.name}: this is an Excel workbook (xlsx): save it as CSV")
         parts = tuple(part for part in path.split("/") if part not in ("", "."))
         if parts and is_file(info) and not any(map(is_hidden, parts)):
             members.append(

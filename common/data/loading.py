@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from common.runs import provenance, storage
 
 DATA_FOLDER = provenance.PROJECT / "data"
 CACHE_FOLDER = provenance.PROJECT / "outputs" / ".cache"
-CACHE_FORMAT = "faces 1"
+CACHE_FORMAT = "faces 2"
 WAYS_ON = (
     "Download it with\n"
     "  kaggle competitions download -c "
@@ -40,6 +41,7 @@ class Dataset:
         source: what was asked for: a path, or "sample".
         data_hash: hex SHA-256 of train images, train labels and test images; the same whatever
             layout the same rows came in.
+        notes: sentences on what was passed over, scaled or understood in the layout.
     """
 
     train_images: np.ndarray
@@ -50,6 +52,7 @@ class Dataset:
     test_usage: np.ndarray | None
     source: str
     data_hash: str
+    notes: tuple[str, ...] = ()
 
 
 def load(source=None, *, cache=None):
@@ -83,6 +86,7 @@ def load(source=None, *, cache=None):
     if arrays is None:
         arrays = read(path, [Path(name) for name, _, _ in stamps])
         arrays["data_hash"] = np.array(_hash(arrays))
+        arrays["notes"] = np.array(arrays.get("notes", []), dtype=np.str_)
         if _stamps(path) == stamps:  # nobody wrote to the files while they were read
             _write_cache(place, {**arrays, "key": np.array(key)})
     return Dataset(
@@ -94,6 +98,7 @@ def load(source=None, *, cache=None):
         test_usage=arrays.get("test_usage"),
         source=str(path if source is None else source),
         data_hash=str(arrays["data_hash"]),
+        notes=tuple(map(str, arrays["notes"])),
     )
 
 
@@ -175,6 +180,9 @@ def _read_source(path, names):
     ]
     with contextlib.ExitStack() as stack:
         by_kind, images, others = _recognise(files, stack)
+        named = {_part(file): file for file in by_kind[tables.TRAIN]}
+        if len(named) == len(by_kind[tables.TRAIN]) > 1 and None not in named:
+            return tables.read_named(named)
         for kind, found in by_kind.items():
             if len(found) > 1:
                 raise ValueError(
@@ -184,20 +192,28 @@ def _read_source(path, names):
         if by_kind[tables.FULL]:
             return tables.read_full(by_kind[tables.FULL][0])
         if by_kind[tables.TRAIN] or by_kind[tables.TEST]:
-            spoiled = [problem for is_spoiled, problem in others if is_spoiled]
+            spoiled = [problem for suffix, problem in others if suffix in ("", ".csv")]
             if spoiled and not (by_kind[tables.TRAIN] and by_kind[tables.TEST]):
                 raise ValueError(f"{spoiled[0]}; to go without it, pass the other table as --data")
             return tables.read_pair(by_kind[tables.TRAIN], by_kind[tables.TEST])
         if images:
-            return folders.read_images(path, images)
+            empty = [problem for suffix, problem in others if suffix in folders.SUFFIXES]
+            return folders.read_images(path, images, empty)
     if len(others) == 1:
         raise ValueError(others[0][1])
     hint = f"; {others[0][1]}" if others else ""
     raise ValueError(f"{path}: expected a data set, found none in {len(others)} files{hint}")
 
 
+def _part(file):
+    """Return the part of the data that the name of a labelled table tells, or None."""
+    words = re.findall("[a-z]+", file.parts[-1].lower())
+    parts = {tables.PARTS[word] for word in words if word in tables.PARTS}
+    return parts.pop() if len(parts) == 1 else None
+
+
 def _recognise(files, stack):
-    """Return tables by kind, images, and (is it a spoiled table, what is wrong) of the rest.
+    """Return tables by kind, images, and (end of the name, what is wrong) of the rest.
 
     Goes down level by level and stops at the first level that completes a data set, so that the
     second copy inside Kaggle's download (a tar.gz next to the tables) is left alone.
@@ -214,19 +230,19 @@ def _recognise(files, stack):
                     plain, head = archives.plain(file)
                     members = archives.members(plain, head, stack)
             except ValueError as error:
-                others.append((True, str(error)))
+                others.append(("", str(error)))
                 continue
             if members is not None:
                 for member in members:
                     levels.setdefault(len(member.parts), []).append(member)
-            elif head.startswith(folders.IMAGE_SIGNATURES):
+            elif head.startswith(tuple(folders.SIGNATURES)):
                 images.append(plain)
             else:
-                kind, problem = tables.table_kind(plain, head)
-                if kind:
-                    found[kind].append(plain)
-                else:
-                    others.append((".csv" in plain.parts[-1].lower(), problem))
+                try:
+                    found[tables.read_header(plain.name, head).kind].append(plain)
+                except ValueError as error:
+                    name = plain.parts[-1].lower()
+                    others.append((".csv" if ".csv" in name else Path(name).suffix, str(error)))
         if found[tables.FULL] or (found[tables.TRAIN] and found[tables.TEST]):
             break
     return found, images, others
@@ -236,6 +252,7 @@ def describe(faces):
     """Return sentences on a data set: rows, classes, repeated, contradictory and flat images."""
     num_train, num_test = len(faces.train_images), len(faces.test_images)
     sentences = [f"{num_train:,} training rows and {num_test:,} test rows from {faces.source}."]
+    sentences += faces.notes
     counts = np.bincount(faces.train_labels, minlength=NUM_CLASSES)
     named = ", ".join(f"{name} {count:,}" for name, count in zip(CLASS_NAMES, counts, strict=True))
     sentences.append(f"Training rows by class: {named}.")
