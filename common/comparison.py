@@ -175,7 +175,7 @@ class Evaluation:
         f1_low, f1_high = self._bootstrap(lambda drawn: drawn.f1)
         table = []
         for code, name in enumerate(CLASS_NAMES):
-            right, support = self.counts[code, code], self.counts[code].sum()
+            right, support = self.counts[code, code], scores.support[code]
             predicted = self.counts[:, code].sum()
             row = {"class": name, "rows": int(support), "predicted": int(predicted)}
             for measure, values, (low, high) in (

@@ -89,7 +89,7 @@ def checked_probabilities(probabilities: ArrayLike) -> np.ndarray:
     return probabilities
 
 
-def confusion_counts(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
+def confusion_counts(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Return how often each true class was predicted as each class.
 
     Args:
@@ -109,13 +109,13 @@ def confusion_counts(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
     return cells.reshape(NUM_CLASSES, NUM_CLASSES).astype(np.int64)
 
 
-def row_fractions(counts: ArrayLike) -> np.ndarray:
+def row_fractions(counts: np.ndarray) -> np.ndarray:
     """Return counts divided by their row's sum: float64 (7, 7), zeros where a class has no rows."""
     counts = _checked_counts(counts)
     return _divide(counts, counts.sum(axis=1, keepdims=True))
 
 
-def class_scores(counts: ArrayLike) -> ClassScores:
+def class_scores(counts: np.ndarray) -> ClassScores:
     """Return the `ClassScores` of a confusion matrix; a division by zero counts as 0.
 
     As in scikit-learn, macro-F1 is the mean over the classes that occur among labels or
@@ -165,8 +165,8 @@ def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tu
 
 
 def bootstrap_interval(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: np.ndarray,
+    predictions: np.ndarray,
     statistic: Callable[[np.ndarray], ArrayLike],
     *,
     samples: int = 2000,
@@ -201,7 +201,7 @@ def bootstrap_interval(
     return low, high
 
 
-def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> PairedTest:
+def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedTest:
     """Return the `PairedTest` of two models on the same rows: McNemar's, exact and two-sided.
 
     Only rows on which exactly one model is right tell them apart; if both are equally good,
@@ -224,7 +224,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> PairedTest:
 
 
 def difference_interval(
-    correct_a: ArrayLike, correct_b: ArrayLike, *, confidence: float = 0.95
+    correct_a: np.ndarray, correct_b: np.ndarray, *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
     """Return (difference, low, high): accuracy of A minus accuracy of B on the same rows.
 
@@ -264,7 +264,7 @@ def difference_interval(
 
 
 def expected_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
+    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
 ) -> tuple[float, dict[str, np.ndarray]]:
     """Return (error, table): how far confidence is from accuracy, over all and in each bin.
 
@@ -299,7 +299,7 @@ def expected_calibration_error(
     return error, table | {"low": low, "high": high}
 
 
-def negative_log_likelihood(probabilities: ArrayLike, labels: ArrayLike) -> float:
+def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of -log(probability of the true class), in nats.
 
     Probabilities below the resolution of float32 (1.2e-7) count as that, so that one row at
@@ -314,7 +314,7 @@ def negative_log_likelihood(probabilities: ArrayLike, labels: ArrayLike) -> floa
     return float(-np.log(np.clip(true, SMALLEST_PROBABILITY, 1)).mean())
 
 
-def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
+def mean_interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return (mean, half_width) of repeated runs: Student's t interval is mean ± half_width.
 
     Args:

@@ -132,7 +132,7 @@ def _face_detector():
         ValueError: OpenCV is not installed, or is a version without this detector.
     """
     try:
-        import cv2
+        import cv2.data
 
         return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
     except (ImportError, AttributeError) as error:  # OpenCV 5 has dropped it

@@ -34,7 +34,8 @@ def distinct(images: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
     FER-2013 holds many pictures more than once, cropped or compressed in another way: two that
     correlate at some shift by more than `SAME_PICTURE` count as one.
     """
-    chosen, spectra = [], np.empty((0, IMAGE_SIZE, IMAGE_SIZE // 2 + 1), complex)
+    chosen: list[int] = []
+    spectra = np.empty((0, IMAGE_SIZE, IMAGE_SIZE // 2 + 1), complex)
     for position in order:
         if len(chosen) == count:
             break
