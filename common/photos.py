@@ -1,6 +1,7 @@
 """Photographs of any size: read them, find the faces, cut them out as FER-2013 has its faces."""
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ BORDER = 1 / 8  # of the longer side, repeated edge: faces that fill a photograp
 NEIGHBOURS = 5  # overlapping finds that make a face; fewer find more, and more that is none
 
 
-def list_files(paths):
+def list_files(paths: Iterable[Path | str]) -> list[Path]:
     """Return the files to read: files as they are named, and the images below each folder.
 
     Args:
@@ -56,7 +57,7 @@ def list_files(paths):
     return list(dict.fromkeys(files))
 
 
-def read_photo(path):
+def read_photo(path: Path | str) -> np.ndarray:
     """Return the colours of a photograph, uint8 (height, width, 3), turned upright.
 
     Args:
@@ -87,7 +88,7 @@ def read_photo(path):
     return colours
 
 
-def find_faces(colours):
+def find_faces(colours: np.ndarray) -> np.ndarray:
     """Return the frames of the faces in a photograph, int (n, 4), from left to right.
 
     A frame is (left, top, width, height) in pixels, square, and cut as in FER-2013; it may stick
@@ -102,7 +103,7 @@ def find_faces(colours):
     Source: Viola and Jones (2001), Rapid object detection using a boosted cascade of simple
     features; Lienhart's trained cascade, as OpenCV ships it.
     """
-    detector = face_detector()
+    detector = _face_detector()
     grey = Image.fromarray(colours).convert("L")
     longer = max(grey.size)
     scale = float(np.clip(longer, *DETECTION_SIDE)) / longer
@@ -124,14 +125,14 @@ def find_faces(colours):
     return frames[np.lexsort(frames.T[::-1])]
 
 
-def face_detector():
+def _face_detector():
     """Return OpenCV's detector of upright faces seen from the front.
 
     Raises:
         ValueError: OpenCV is not installed, or is a version without this detector.
     """
     try:
-        import cv2
+        import cv2.data
 
         return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
     except (ImportError, AttributeError) as error:  # OpenCV 5 has dropped it
@@ -141,7 +142,7 @@ def face_detector():
         ) from error
 
 
-def whole_frame(colours):
+def whole_frame(colours: np.ndarray) -> np.ndarray:
     """Return the largest square in the middle of a photograph as its only frame, int (1, 4).
 
     Args:
@@ -152,7 +153,7 @@ def whole_frame(colours):
     return np.array([[(width - side) // 2, (height - side) // 2, side, side]])
 
 
-def cut_faces(colours, frames):
+def cut_faces(colours: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Return the faces in the frames as a model takes them: grey, uint8 (n, 48, 48).
 
     Where a frame sticks out of the photograph, its edge is repeated.
@@ -174,7 +175,12 @@ def cut_faces(colours, frames):
     return faces
 
 
-def cut_all(files, *, whole_image=False, say=print):
+def cut_all(
+    files: Iterable[Path],
+    *,
+    whole_image: bool = False,
+    say: Callable[[str], object] = print,
+) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
     """Yield (file, frames, faces) of every photograph that shows a face; see `cut_faces`.
 
     Args:
@@ -186,7 +192,7 @@ def cut_all(files, *, whole_image=False, say=print):
         ValueError: faces are to be found, and OpenCV is not installed.
     """
     if not whole_image:
-        face_detector()  # says at once what is missing
+        _face_detector()  # says at once what is missing
     for file in files:
         try:
             colours = read_photo(file)

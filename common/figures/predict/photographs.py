@@ -1,11 +1,18 @@
 """A photograph with the faces found in it, and what a model says about each."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from common.figures import style
 from common.labels import CLASS_NAMES
 
+TITLE = "The faces in a photograph"
+CAPTION = "Beside each face, as the model sees it, the probability of every expression."
 MAX_FACES = 24  # drawn in one figure
 FACES_HIGH = 4  # rows of faces beside the photograph
 PHOTO_SIZE = (7.5, 4.4)  # inches: the greatest width, the least height
@@ -13,34 +20,65 @@ CELL_SIZE = (3.4, 1.5)  # inches of a face and its bars
 MAX_SIDE = 1600  # pixels of the photograph as drawn
 
 
-def annotated(photo, frames, faces, probabilities, *, title):
-    """Return a photograph with a numbered frame around each face, and bars of probabilities.
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A photograph, its faces, and what a model says of them."""
+
+    file: Path
+    colours: np.ndarray  # uint8 (height, width, 3)
+    frames: np.ndarray  # int (n, 4), left, top, width, height in pixels; at least one
+    faces: np.ndarray  # uint8 (n, 48, 48)
+    probabilities: np.ndarray  # (n, 7)
+    model: str  # its name
+
+
+def rows(photo: Photograph) -> list[dict]:
+    """Return a row of photos.csv for each face."""
+    return [
+        {
+            "file": photo.file,
+            "face": face,
+            **dict(zip(("left", "top", "width", "height"), frame, strict=True)),
+            **{name: f"{p:.6f}" for name, p in zip(CLASS_NAMES, row, strict=True)},
+            "label": CLASS_NAMES[row.argmax()],
+        }
+        for face, (frame, row) in enumerate(
+            zip(photo.frames, photo.probabilities, strict=True), start=1
+        )
+    ]
+
+
+def sentences(photo: Photograph) -> list[str]:
+    """Return the most probable label of each face."""
+    return [
+        f"{photo.file}, face {face}: {CLASS_NAMES[row.argmax()]} {row.max():.2f}"
+        for face, row in enumerate(photo.probabilities, start=1)
+    ]
+
+
+def draw(photo: Photograph) -> Figure:
+    """Return the photograph with a numbered frame around each face, and bars of probabilities.
 
     Beside the bars stands each face as the model sees it. Only the first `MAX_FACES` are drawn.
-
-    Args:
-        photo: uint8 (height, width, 3).
-        frames: (n, 4) of left, top, width, height in pixels; at least one.
-        faces: uint8 (n, 48, 48).
-        probabilities: (n, 7).
-        title: above the figure.
     """
-    count = min(len(frames), MAX_FACES)
+    count = min(len(photo.frames), MAX_FACES)
     across = -(-count // FACES_HIGH)
     high = -(-count // across)
-    height, width = photo.shape[:2]
+    height, width = photo.colours.shape[:2]
     tall = max(PHOTO_SIZE[1], high * CELL_SIZE[1])
     wide = min(max(tall * width / height, tall / 2), PHOTO_SIZE[0])
     beside = across * CELL_SIZE[0] if count > 1 else CELL_SIZE[0] / 1.4
     figure = style.new_figure(wide + beside, tall + 0.5)
     left, right = figure.subfigures(1, 2, width_ratios=[wide, beside])
-    labels = np.argmax(probabilities, axis=1)
+    labels = np.argmax(photo.probabilities, axis=1)
 
     axes = left.subplots()
     step = max(1, max(height, width) // MAX_SIDE)
-    axes.imshow(photo[::step, ::step], extent=(0, width, height, 0))
+    axes.imshow(photo.colours[::step, ::step], extent=(0, width, height, 0))
     axes.set_axis_off()
-    for number, (frame, label) in enumerate(zip(frames[:count], labels, strict=False), start=1):
+    for number, (frame, label) in enumerate(
+        zip(photo.frames[:count], labels, strict=False), start=1
+    ):
         _mark(axes, frame, number, list(style.CLASS_COLOURS.values())[label])
 
     # A single face stands above its bars, several stand beside theirs.
@@ -52,15 +90,16 @@ def annotated(photo, frames, faces, probabilities, *, title):
         axes.set_axis_off()
     for index in range(count):
         row, column = index % high, index // high * 2
-        style.show_face(cells[row, column], faces[index], f"face {index + 1}")
-        _bars(cells[row, column + 1], probabilities[index])
-    hidden = len(frames) - count
-    title += f" ({hidden} more faces not shown)" if hidden else ""
+        style.show_face(cells[row, column], photo.faces[index], f"face {index + 1}")
+        _bars(cells[row, column + 1], photo.probabilities[index])
+    left_out = len(photo.frames) - count
+    title = f"{photo.file.name}, {photo.model}"
+    title += f" ({left_out} more faces not shown)" if left_out else ""
     figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
     return figure
 
 
-def _mark(axes, frame, number, colour):
+def _mark(axes: Axes, frame: np.ndarray, number: int, colour: str) -> None:
     """Draw a frame with its number, readable on light and on dark."""
     x, y, width, height = frame
     for line, shade in ((4, "white"), (2, colour)):
@@ -78,7 +117,7 @@ def _mark(axes, frame, number, colour):
     )
 
 
-def _bars(axes, probabilities):
+def _bars(axes: Axes, probabilities: np.ndarray) -> None:
     """Draw seven probabilities as bars with their names; the most probable one in bold."""
     axes.set_axis_on()
     bars = axes.barh(CLASS_NAMES, probabilities, color=list(style.CLASS_COLOURS.values()))
