@@ -132,12 +132,12 @@ def read_setting(args):
         ValueError: flags contradict each other.
     """
     targeted = args.targeted is not None
-    if targeted:
-        registry.check_targeted(args.attack or ())
+    usual = [name for name in registry.DEFAULT if registry.ATTACKS[name].targeted or not targeted]
+    names = tuple(dict.fromkeys(args.attack or usual))
+    registry.check(names, targeted=targeted)
     largest = max(args.eps, *args.curve)
     if largest > LARGEST:
         raise ValueError(f"expected sizes of 0 to {LARGEST} grey levels, found {largest:g}")
-    default = [name for name in registry.DEFAULT if registry.ATTACKS[name].targeted or not targeted]
     budget = registry.Budget(
         eps=args.eps * grey_level(args.norm),
         norm=args.norm,
@@ -146,7 +146,6 @@ def read_setting(args):
         restarts=args.restarts,
         targeted=targeted,
     )
-    names = tuple(dict.fromkeys(args.attack or default))
     return Setting(str(args.model), budget, args.targeted, args.seed), names
 
 
@@ -186,8 +185,8 @@ def main(argv=None):
     others = {str(run): models.logits_model(models.load(run)[0]) for run in args.transfer}
 
     if "examples" in args.figures:
-        chosen = (images[args.images], labels[args.images], args.images)
-        output.show("examples", examples, outcomes.examples(network, setting, *chosen, names))
+        result = outcomes.examples(network, setting, images, labels, args.images, names)
+        output.show("examples", examples, result)
 
     if "targets" in args.figures:
         candidates = Sample.even(labels, args.faces).numbers
@@ -204,7 +203,7 @@ def main(argv=None):
 
     if others:
         readers = {str(args.model): network} | others
-        result = outcomes.transfer(readers, seen, setting, sampled, sample, names)
+        result = outcomes.transfer(readers, setting, sampled, sample, names, seen)
         output.show("transfer", transfer, result)
 
     output.finish(f"See which pixels the model decides by: python saliency.py --model {args.model}")

@@ -12,7 +12,7 @@ from keras import Model
 from numpy import ndarray
 
 from common.attacks import engine
-from common.attacks.registry import Budget, check_targeted
+from common.attacks.registry import Budget, check
 
 STEPS = 50  # at most; most images take two or three
 OVERSHOOT = 0.02  # it goes this much past the boundary (section 2.1)
@@ -27,8 +27,7 @@ def perturb(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> n
     ValueError if the budget is targeted.
     """
     images, labels = engine.checked(model, images, labels)
-    if budget.targeted:
-        check_targeted(["deepfool"])
+    check(["deepfool"], targeted=budget.targeted)
     gaps_of = _compiled_gaps(model)
     change = np.zeros(images.shape, np.float64)
     attacked = images.copy()

@@ -53,17 +53,12 @@ def ascend(
     step: float,
     follow: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = newest,
 ) -> ndarray:
-    """Return images, moved `budget.steps` projected gradient steps away from `starts`.
+    """Return what `budget.steps` projected gradient steps from `starts` lead to.
 
-    Args:
-        model: puts out logits.
-        images: centres of the balls.
-        starts: like images.
-        labels: codes.
-        budget: to be spent.
-        step: length of each step in units of eps / steps, unless the budget names it.
-        follow: (gradient, what it returned before or zero) -> tensor like the gradient, along which
-            the step goes the steepest way. One object, as what is compiled for it is kept.
+    Images are the centres of the balls, `step` is the length of each step in units of eps / steps,
+    unless the budget names it. `follow` takes the gradient and what it returned before (or zero)
+    and returns a tensor like them, along which the step goes the steepest way; it is one function
+    of a module, as what is compiled for it is kept.
     """
     images, labels = checked(model, images, labels)
     eps = for_each(budget.eps, images, "eps")

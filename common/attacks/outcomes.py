@@ -1,6 +1,6 @@
 """What models read in attacked images: a few under each attack, every target, other models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class Examples:
     """Some images under several attacks."""
 
     setting: Setting
-    numbers: ndarray  # int (n,)
+    numbers: list[int]  # n
     labels: ndarray  # int (n,), true classes
     images: ndarray  # float32 (n, 48, 48) in [0, 1]
     probabilities: ndarray  # float32 (n, 7) of those
@@ -41,15 +41,11 @@ class Examples:
 
 
 def examples(
-    network: Model,
-    setting: Setting,
-    images: ndarray,
-    labels: ndarray,
-    numbers: ndarray,
-    attacks: Iterable[str],
+    network: Model, setting: Setting, images: ndarray, labels: ndarray, numbers: list[int], attacks
 ) -> Examples:
-    """Return images (n, 48, 48, 1) with these labels and numbers under each of the attacks."""
-    aims, budget, attacked = setting.aims(labels), setting.spend(), {}
+    """Return the images (n, 48, 48, 1) of these numbers under each of the attacks, by name."""
+    images, labels, attacked = images[numbers], labels[numbers], {}
+    aims, budget = setting.aims(labels), setting.spend()
     for name in attacks:
         found = registry.load(name).perturb(network, images, aims, budget)
         sizes = {
@@ -79,14 +75,9 @@ class Targets:
 def targets(
     network: Model, setting: Setting, images: ndarray, labels: ndarray, candidates: ndarray
 ) -> Targets:
-    """Return PGD's images of the first candidate of each class that is read right (or the first).
+    """Return one of the images (n, 48, 48, 1) of each class, turned into every class by PGD.
 
-    Args:
-        network: puts out logits.
-        setting: its target is of no matter.
-        images: float32 (n, 48, 48, 1).
-        labels: (n,) codes.
-        candidates: numbers of images.
+    It is the first that is read right of those whose numbers are `candidates`, or else the first.
     """
     right = engine.predict_logits(network, images[candidates]).argmax(1) == labels[candidates]
     numbers = np.array(
@@ -130,16 +121,12 @@ class Transfer:
 
 
 def transfer(
-    networks: Mapping[str, Model],
-    seen: Mapping[str, int],
-    setting: Setting,
-    images: ndarray,
-    sample: Sample,
-    attacks: Iterable[str],
+    networks: Mapping[str, Model], setting: Setting, images: ndarray, sample: Sample, attacks, seen
 ) -> Transfer:
     """Return what networks predict of the sample's images (n, 48, 48, 1), made to fool the first.
 
-    Only attacks with a size count: the least that fools one model need not fool another.
+    Only attacks with a size count: the least that fools one model need not fool another. `seen` is
+    that of `Transfer`.
     """
     sized = (name for name in attacks if registry.ATTACKS[name].sized)
     names = dict.fromkeys([CLEAN, registry.CONTROL, *sized])

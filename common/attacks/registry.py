@@ -85,11 +85,11 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(ATTACKS[name].module)
 
 
-def check_targeted(names: Iterable[str]) -> None:
-    """Raise a ValueError if one of these attacks is unknown or cannot go to a target."""
+def check(names: Iterable[str], *, targeted: bool) -> None:
+    """Raise a ValueError if one of these attacks is unknown or, if targeted, reaches no target."""
     for name in names:
         check_choice(name, ATTACKS, "attack")
-        if not ATTACKS[name].targeted:
+        if targeted and not ATTACKS[name].targeted:
             able = ", ".join(other for other, attack in ATTACKS.items() if attack.targeted)
             raise ValueError(
                 f"expected attacks that can go to a target ({able}), found {name}, which is "

@@ -55,12 +55,13 @@ class Robustness:
 
     def strongest(self) -> str:
         """Return the attack that reaches its aim most often over all sizes, the last if several."""
+        labels, weights = self.sample.labels, self.sample.weights
         hits = {
-            name: self.setting.reached(array, self.sample.labels) @ self.sample.weights
+            name: (self.setting.reached(array, labels) @ weights).sum()
             for name, array in self.measured.predictions.items()
+            if name != registry.CONTROL
         }
-        attacks = [name for name in hits if name != registry.CONTROL] or [registry.CONTROL]
-        return max(reversed(attacks), key=lambda name: hits[name].sum())
+        return max(reversed(hits), key=hits.get) if hits else registry.CONTROL
 
 
 def measure(
@@ -94,12 +95,11 @@ def measure(
     images, labels = engine.checked(model, images, labels)
     if not len(images):
         raise ValueError("expected one image or more, found none")
-    if budget.targeted:
-        registry.check_targeted(attacks)
+    names = tuple(dict.fromkeys((*attacks, registry.CONTROL)))
+    registry.check(names, targeted=budget.targeted)
     sizes = np.asarray(budget.eps, np.float64)
     if sizes.ndim != 1 or not len(sizes) or (np.diff(sizes) <= 0).any():
         raise ValueError(f"expected rising sizes eps, found {sizes.tolist()}")
-    names = tuple(dict.fromkeys((*attacks, registry.CONTROL)))
     pieces = []
     with tqdm(total=len(images), desc="robustness", unit=" faces", delay=2, disable=None) as bar:
         for part in engine.batches(len(images), budget.batch_size):
@@ -154,14 +154,8 @@ def _perturber(attack, model, images, labels, budget):
 def _predictions_at(model, perturb, clean, labels, sizes, budget, *, keep):
     """Return (predictions, predictions after rounding to 8 bits), each int64 (k, n).
 
-    Args:
-        model: puts out logits.
-        perturb: of `_perturber`.
-        clean: (n,) predictions without an attack.
-        labels: (n,).
-        sizes: (k,), rising.
-        budget: whether labels are targets.
-        keep: what has succeeded stays and is not attacked again.
+    `perturb` is that of `_perturber`, `clean` (n,) are predictions without an attack. With `keep`
+    what has succeeded stays and is not attacked again.
     """
     now = np.stack([clean, clean])  # (2, n): as it is, and rounded
     at_each = []
