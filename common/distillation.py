@@ -13,7 +13,7 @@ from common import models, runs, training
 
 def targets(
     folder: Path,
-    teachers: list[Path],
+    teachers: list[Path | str],
     images: np.ndarray,
     labels: np.ndarray,
     *,
@@ -35,7 +35,7 @@ def targets(
         views: of each image that a teacher's answer is averaged over (see `models.predict`).
     """
     place = folder / "teacher_probabilities.npz"
-    asked = {"hashes": np.array([runs.sha256(run / "model.keras") for run in teachers])}
+    asked = {"hashes": np.array([runs.sha256(Path(run) / "model.keras") for run in teachers])}
     if not (folder / "state").exists():
         asked["views"] = np.array(views)
     mean = _kept(place, asked, len(images))

@@ -38,9 +38,9 @@ def load_data(args: argparse.Namespace) -> tuple[data.Faces, data.Split]:
     return dataset, data.split(dataset, seed=args.split_seed, validation=size)
 
 
-def check_comparable(run: Path, dataset: data.Faces, split: data.Split) -> None:
+def check_comparable(run: Path | str, dataset: data.Faces, split: data.Split) -> None:
     """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
-    data.check_split(data.load_split(run / "split.npz"), dataset)
+    data.check_split(data.load_split(Path(run) / "split.npz"), dataset)
     comparison.table({"run": run})  # raises unless it is finished
     if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
@@ -73,7 +73,7 @@ def plan(
     )
 
 
-def train(args: argparse.Namespace, architecture: str, *, versus: Path | None = None) -> None:
+def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | None = None) -> None:
     """Train a network as `args` says and write everything that its run folder holds.
 
     Args:

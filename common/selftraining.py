@@ -168,7 +168,7 @@ def extra_images(dataset: data.Faces, split: data.Split, source: str | None) -> 
 
 
 def check_teacher(
-    run: Path,
+    run: Path | str,
     architecture: str,
     dataset: data.Faces,
     unlabelled: np.ndarray,
@@ -190,7 +190,7 @@ def check_teacher(
         ValueError: the teacher has another architecture, or was trained on other data or on a
             removed label, or learned from such a teacher.
     """
-    config = runs.read_json(run / "config.json")
+    config = runs.read_json(Path(run) / "config.json")
     found = config.get("architecture")
     caveats = list(config.get("caveats", config.get("stamps", [])))  # as they were called before
     if found != architecture:
