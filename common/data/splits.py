@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import loading, pixels
+from common.data import loading, matching, pixels
 from common.labels import NUM_CLASSES
 from common.runs import storage
+
+IMAGES = "images.npz"  # in a run folder, or above several that share their data
+FEW = 0.1  # share of a run's held-out images below which other data are not a copy of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +22,15 @@ class Split:
         validation_rows: int64, in the order drawn: "validation image 4" is `validation_rows[4]`.
         seed: the seed it was drawn with.
         data_hash: `Dataset.data_hash` of the data it was drawn from.
+        positions: int64, which of the images that the run held out `validation_rows` are, where
+            they were found again in another copy of the data; None where all are there.
     """
 
     train_rows: np.ndarray
     validation_rows: np.ndarray
     seed: int
     data_hash: str
+    positions: np.ndarray | None = None
 
 
 def default_validation_size(num_rows):
@@ -126,28 +132,55 @@ def check(split, faces):
         )
 
 
-def seen_by(run, faces):
+def save_images(folder: Path, dataset: loading.Dataset) -> None:
+    """Write what identifies the training images of a run, so that any copy of them will do."""
+    known = matching.fingerprints(dataset.train_images)
+    storage.write_arrays(
+        folder / IMAGES,
+        exact=known.exact,
+        outline=known.outline,
+        data_hash=np.array(dataset.data_hash),
+    )
+
+
+def load_images(run: Path | str, split: Split) -> matching.Fingerprints | None:
+    """Return what identifies the images of a run, from its folder or one above; None without."""
+    for folder in (Path(run), *Path(run).parents[:2]):
+        try:
+            arrays = storage.read_arrays(folder / IMAGES)
+            if str(arrays["data_hash"]) == split.data_hash:
+                return matching.Fingerprints(arrays["exact"], arrays["outline"])
+        except Exception:  # none, damaged or something else: look further up
+            continue
+    return None
+
+
+def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
     """Return which training images a run was trained on, themselves or a copy: bool (n,).
 
     Raises:
-        ValueError: the run was trained on other data.
+        ValueError: the run was trained on other data, and kept nothing to know its images by.
     """
     theirs = load(Path(run) / "split.npz")
-    check(theirs, faces)
-    groups = pixels.duplicate_groups(faces.train_images)
-    return np.isin(groups, groups[theirs.train_rows])
+    if theirs.data_hash == dataset.data_hash:
+        groups = pixels.duplicate_groups(dataset.train_images)
+        return np.isin(groups, groups[theirs.train_rows])
+    known = load_images(run, theirs)
+    if known is None:
+        check(theirs, dataset)
+    return matching.seen(known, theirs.train_rows, dataset.train_images)
 
 
-def check_unseen(finished, faces, held_out):
-    """Raise a ValueError if a finished run was trained on a validation row or on other data.
+def check_unseen(finished: list, dataset: loading.Dataset, held_out: np.ndarray) -> None:
+    """Raise a ValueError if a finished run was trained on a validation image.
 
     Args:
         finished: run folders whose weights or answers are to be learned from.
-        faces: the data set.
+        dataset: the data set.
         held_out: the validation rows of the run that is to learn from them.
     """
     for run in finished:
-        leaked = int(seen_by(run, faces)[held_out].sum())
+        leaked = int(seen_by(run, dataset)[held_out].sum())
         if leaked:
             raise ValueError(
                 f"{run}: expected a run that never saw the {len(held_out):,} validation rows, "
@@ -156,15 +189,19 @@ def check_unseen(finished, faces, held_out):
             )
 
 
-def load_of_run(run, source=None):
-    """Return (faces, split) of a trained run: its data, and the rows that it held out.
+def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dataset, Split]:
+    """Return (dataset, split) of a trained run: its data, and the images that it held out.
+
+    Another copy of the data will do: there the images are found one by one, in any order and
+    encoding, also among labelled test images, which then count as training images. It is printed
+    how many were found.
 
     Args:
         run: the run folder.
         source: `--data`; None for what the run was trained on, or else the folder `data/`.
 
     Raises:
-        ValueError: the data is not the run's.
+        ValueError: the data is not the run's, and few of the images it held out are there.
         FileNotFoundError: no split or no data.
     """
     held = load(Path(run) / "split.npz")
@@ -173,6 +210,25 @@ def load_of_run(run, source=None):
         source = (
             recorded if recorded and (recorded == "sample" or Path(recorded).exists()) else None
         )
-    faces = loading.load(source)
-    check(held, faces)
-    return faces, held
+    dataset = loading.load(source)
+    if held.data_hash == dataset.data_hash:
+        return dataset, held
+    known = load_images(run, held)
+    if known is None:
+        check(held, dataset)
+    images, labels = dataset.train_images, dataset.train_labels
+    if dataset.test_labels is not None:
+        images = np.concatenate([images, dataset.test_images])
+        labels = np.concatenate([labels, dataset.test_labels])
+    found = matching.match(known, held.validation_rows, images)
+    positions = np.flatnonzero(found >= 0)
+    share = f"{len(positions):,} of the {len(found):,} images that {run} held out"
+    if len(positions) < FEW * len(found):
+        raise ValueError(
+            f"{run}: expected the data it was trained on, found only {share} in "
+            f"{dataset.source}: pass its --data, or score it on all these images with --rows all"
+        )
+    print(f"{dataset.source} is another copy of the data: {share} are there, and those count.")
+    seen = matching.seen(known, held.train_rows, images)
+    rows = Split(np.flatnonzero(seen), found[positions], held.seed, dataset.data_hash, positions)
+    return replace(dataset, train_images=images, train_labels=labels), rows
