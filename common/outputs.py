@@ -105,14 +105,15 @@ class Output:
 
         Args:
             name: of its files.
-            view: a module with TITLE, perhaps CAPTION and COLUMNS, and any of draw(result),
-                table(result), arrays(result) and sentences(result).
+            view: a module with TITLE or title(result), perhaps CAPTION and COLUMNS, and any of
+                draw(result), table(result), arrays(result) and sentences(result).
             result: what they take.
             options: for `add`, in place of what the module says.
         """
         made = {
             keyword: getattr(view, function)(result)
             for keyword, function in (
+                ("title", "title"),
                 ("figure", "draw"),
                 ("table", "table"),
                 ("arrays", "arrays"),
