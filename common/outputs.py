@@ -7,14 +7,21 @@ replaced it says that the output is unfinished, and only `finish` says otherwise
 mixture of old and new files for a result.
 """
 
-import json
+import contextlib
 import time
 from pathlib import Path
+
+import numpy as np
 
 from common.runs import provenance, storage
 
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.txt"
+PARTS = {  # of a manifest, and what each entry of theirs says
+    "runs": {"folder", "seed", "data_hash", "weights"},
+    "outputs": {"name", "files", "sentences"},
+    "gaps": {"name", "title", "reason"},
+}
 
 
 class Output:
@@ -25,14 +32,16 @@ class Output:
         source: one line, the runs and the command, as it stands below each figure.
         record: what `manifest.json` holds: provenance; "runs" (folder, seed, data_hash, weights
             of each); "outputs" (name, title, caption, files, columns, sentences of each);
-            "gaps" (name, title, reason of what could not be made); "finished" and "seconds".
+            "gaps" (name, title, reason of what could not be made); "stale" (files of an earlier
+            time that `finish` deletes); "finished" and "seconds".
     """
 
-    def __init__(self, folder, *, argv=None, command=None, models=(), extend=False):
+    def __init__(self, folder, *, study=None, argv=None, command=None, models=(), extend=False):
         """Check that the folder can be written; nothing in it is touched yet.
 
         Args:
             folder: made when missing.
+            study: name of the manifest and of the sentences, if other outputs share the folder.
             argv: flags of the script, by default those that it was started with.
             command: shell command that a person would type to make the same, if not the present
                 one (a run that was resumed names the command that started it).
@@ -40,12 +49,19 @@ class Output:
             extend: keep what the folder's manifest names already and add to it.
 
         Raises:
-            ValueError: the folder cannot be written.
+            ValueError: the folder cannot be written, or what should be extended is unfinished.
         """
         self.folder = storage.check_writable(folder)
+        self._manifest = f"{study}.json" if study else MANIFEST
+        self._observations = f"{study}.txt" if study else OBSERVATIONS
         self._start = time.monotonic()
-        before = _read(self.folder)
-        self._old_files = _files(before)
+        try:
+            before = _load(self.folder / self._manifest)
+        except ValueError:
+            before = {"outputs": [], "gaps": [], "stale": [], "finished": True}
+        if extend and not before["finished"]:
+            read(self.folder, self._manifest)  # says that it is not
+        self._old_files = _files(before) | set(before["stale"])
         self.record = provenance.provenance(argv) | {
             "runs": [identity(run) for run in models],
             "outputs": before["outputs"] if extend else [],
@@ -77,18 +93,20 @@ class Output:
             caption: how to read the figure.
             figure: a Matplotlib Figure, written with `source` below it.
             table: list of dictionaries with the same keys, or a DataFrame; numbers that are no
-                whole numbers are written with six digits.
+                whole numbers are written with six digits, missing ones as nothing. One without
+                rows is not written.
             arrays: dictionary of name -> array.
             sentences: what the result says.
             columns: of the table that the page shows; all unless named, () for none.
         """
+        self._forget(name)
         entry = self._entry(name)
         entry |= {"title": title, "caption": caption, "sentences": list(sentences)}
         if columns is not None:
             entry["columns"] = list(columns)
-        if table is not None:
-            rows = table if isinstance(table, list) else table.to_dict("records")
-            storage.write_table(self.file(f"{name}.csv", entry=entry, kind="table"), _rounded(rows))
+        if table is not None and len(table):
+            path = self.file(f"{name}.csv", entry=entry, kind="table")
+            storage.write_table(path, _rows(table))
         if arrays is not None:
             storage.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
         if figure is not None:
@@ -105,14 +123,15 @@ class Output:
 
         Args:
             name: of its files.
-            view: a module with TITLE, perhaps CAPTION and COLUMNS, and any of draw(result),
-                table(result), arrays(result) and sentences(result).
+            view: a module with TITLE or title(result), perhaps CAPTION and COLUMNS, and any of
+                draw(result), table(result), arrays(result) and sentences(result).
             result: what they take.
             options: for `add`, in place of what the module says.
         """
         made = {
             keyword: getattr(view, function)(result)
             for keyword, function in (
+                ("title", "title"),
                 ("figure", "draw"),
                 ("table", "table"),
                 ("arrays", "arrays"),
@@ -142,61 +161,73 @@ class Output:
 
     def say(self, *sentences):
         """Print sentences that belong to no single result, and record them."""
-        self._entry("")["sentences"] += sentences
+        said = self._entry("")["sentences"]
+        said += [sentence for sentence in sentences if sentence not in said]
         for sentence in sentences:
             print(sentence)
 
     def miss(self, name, title, reason):
         """Record a result that could not be made, and say why."""
+        self._forget(name)
         self.record["gaps"].append({"name": name, "title": title, "reason": reason})
         print(f"{title}: left out. {reason}")
 
     def finish(self, following=""):
-        """Write observations.txt and the finished manifest, delete what an earlier time left.
+        """Write all sentences and the finished manifest, delete what an earlier time left.
 
         Args:
             following: last line to print, what to do next.
         """
+        self._forget(self._observations)
         said = [line for entry in self.record["outputs"] for line in entry["sentences"]]
         if said:
-            path = self.file(OBSERVATIONS)
+            path = self.file(self._observations)
             storage.write_text(path, "\n".join(said) + "\n")
         for name in self._old_files - _files(self.record):
-            (self.folder / name).unlink(missing_ok=True)
+            if _is_inside(self.folder, name):
+                with contextlib.suppress(OSError, ValueError):  # gone, a folder, or no name
+                    (self.folder / name).unlink()
+        self._old_files = set()
         self.record["finished"] = True
         self._write()
         names = sorted(_files(self.record))
-        print(f"Wrote {', '.join(names)} and {MANIFEST} to {self.folder}.")
+        print(f"Wrote {', '.join(names)} and {self._manifest} to {self.folder}.")
         if following:
             print(following)
 
     def _entry(self, name):
-        """Return the record of a result, made or emptied."""
+        """Return the record of a result, made where there is none."""
+        self.record["finished"] = False
         for entry in self.record["outputs"]:
             if entry["name"] == name:
                 return entry
         self.record["outputs"].append({"name": name, "files": {}, "sentences": []})
         return self.record["outputs"][-1]
 
+    def _forget(self, name):
+        """Drop the result or gap of that name; files of it that are not written again will go."""
+        self._old_files |= _files(self.record)
+        for part in ("outputs", "gaps"):
+            self.record[part] = [entry for entry in self.record[part] if entry["name"] != name]
+
     def _write(self):
+        self.record["stale"] = sorted(self._old_files - _files(self.record))
         self.record["seconds"] = round(time.monotonic() - self._start, 1)
-        storage.write_json(self.folder / MANIFEST, self.record)
+        storage.write_json(self.folder / self._manifest, self.record)
 
 
-def read(folder):
+def read(folder, manifest=MANIFEST):
     """Return the manifest of a folder whose output is finished.
 
     Raises:
-        ValueError: there is none, it is not finished, or a file that it names is missing.
+        ValueError: there is none, it is not finished, or a file that it names is not beside it.
     """
-    path = Path(folder) / MANIFEST
-    record = storage.read_json(path)
-    if not {"outputs", "gaps", "runs", "command", "finished"} <= record.keys():
-        raise ValueError(f"{path}: expected the manifest of an output, found something else")
+    path = Path(folder) / manifest
+    record = _load(path)
     if not record["finished"]:
         raise ValueError(f"{path}: the output is unfinished: run again {record['command']}")
     for name in sorted(_files(record)):
-        if not (Path(folder) / name).is_file():
+        if not (_is_inside(path.parent, name) and (path.parent / name).is_file()):
             raise ValueError(f"{path}: expected the file {name} beside it, found none")
     return record
 
@@ -214,24 +245,45 @@ def identity(run):
     }
 
 
-def _read(folder):
-    """Return the outputs and gaps of a manifest, finished or not; none where it is no manifest."""
+def _load(path):
+    """Return a manifest, finished or not; raise a ValueError where there is none."""
+    record = storage.read_json(path)
     try:
-        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        _files(record)
-        return {"outputs": list(record["outputs"]), "gaps": list(record["gaps"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {"outputs": [], "gaps": []}
+        whole = "finished" in record and all(
+            keys <= item.keys() for part, keys in PARTS.items() for item in record[part]
+        )
+        texts = [record["command"], *_files(record), *record.setdefault("stale", [])]
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{path}: expected the manifest of an output, found something else")
+    return record
 
 
 def _files(record):
-    """Return the names of all files of a manifest, inside its folder."""
-    names = {name for entry in record["outputs"] for name in entry["files"].values()}
-    return {name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts}
+    """Return the names of all files of a manifest."""
+    return {name for entry in record["outputs"] for name in entry["files"].values()}
 
 
-def _rounded(rows):
-    return [
-        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-        for row in rows
-    ]
+def _is_inside(folder, name):
+    """Return whether a name, which may be anything, is one of a file in a folder or below it."""
+    try:
+        return (folder / name).parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
+        return False
+
+
+def _rows(table):
+    """Return a table as a list of dictionaries of what stands in the CSV."""
+    if not isinstance(table, list):
+        table = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{key: _cell(value) for key, value in row.items()} for row in table]
+
+
+def _cell(value):
+    """Return a number as text, None where it is missing, and what is no number as it is."""
+    if not isinstance(value, float | np.floating):
+        return value
+    if np.isnan(value):
+        return None
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"

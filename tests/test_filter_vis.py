@@ -6,8 +6,10 @@ from PIL import Image
 
 import filter_vis
 from common import cli
+from common.ascent.maximise import Ascent
+from common.ascent.responses import TopActivations
 from common.data import loading, splits
-from common.figures import filters
+from common.figures.filters import animation, sheet, top_activations
 from common.models import checkpoints
 
 
@@ -74,6 +76,8 @@ class TestScript:
             "ascent_conv2d_1_step3.png",
             "ascent_conv2d_2_step3.npz",
             "ascent_conv2d_2_step3.png",
+            "manifest.json",
+            "observations.txt",
             "outputs_conv2d_2_image11.npz",
             "outputs_conv2d_2_image11.png",
             "outputs_conv2d_3_image11.npz",
@@ -162,8 +166,8 @@ class TestScript:
 class TestFigures:
     def test_a_sheet_of_256_stays_readable(self):
         tiles = np.random.default_rng(0).random((256, 11, 11)) - 0.5
-        figure = filters.contact_sheet(
-            tiles, filters.numbered(range(256), range(256)), title="256", signed=True
+        figure = sheet.contact_sheet(
+            tiles, sheet.numbered(range(256), range(256)), title="256", signed=True
         )
         figure.draw_without_rendering()
         (axes,) = figure.axes
@@ -179,7 +183,7 @@ class TestFigures:
         np.testing.assert_allclose(limits, 1)  # each on its own scale
 
     def test_a_map_of_zeros_is_white_and_the_reference_grey(self):
-        figure = filters.contact_sheet(
+        figure = sheet.contact_sheet(
             np.zeros((1, 4, 4)), ["0: 0.00"], title="", signed=True, reference=(np.ones((4, 4)), "")
         )
         reference, zeros = figure.axes[0].images
@@ -189,8 +193,17 @@ class TestFigures:
     def test_rings_lie_on_their_faces(self):
         marks = np.full((3, 2, 2), 0.5)
         marks[1] = [[0, 0], [1, 1]]
-        figure = filters.top_faces(
-            np.zeros((3, 48, 48)), np.zeros((3, 2, 48, 48)), marks, ["a", "b", "c"], title=""
+        numbers = np.zeros((3, 2), np.int64)
+        figure = top_activations.draw(
+            top_activations.TopFaces(
+                grown=Ascent(
+                    "conv2d_1", False, np.arange(3), [1], np.zeros((1, 3, 48, 48)), np.zeros((1, 3))
+                ),
+                found=TopActivations(numbers, np.zeros((3, 2)), marks, marks, np.zeros(3)),
+                faces=np.zeros((3, 2, 48, 48)),
+                labels=numbers,
+                searched=2,
+            )
         )
         (axes,) = figure.axes
         for filter_number in range(3):
@@ -203,7 +216,7 @@ class TestFigures:
 
     def test_an_animation_has_a_frame_a_snapshot(self, tmp_path):
         images = np.linspace(0, 1, 3 * 2 * 48 * 48).reshape(3, 2, 48, 48)
-        filters.save_animation(images, tmp_path / "a.gif", columns=2)
-        with Image.open(tmp_path / "a.gif") as animation:
-            assert animation.n_frames == 3
-            assert animation.size == (200, 100)
+        animation.save(images, tmp_path / "a.gif", columns=2)
+        with Image.open(tmp_path / "a.gif") as opened:
+            assert opened.n_frames == 3
+            assert opened.size == (200, 100)
