@@ -15,6 +15,11 @@ from common import runs
 
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.txt"
+PARTS = {  # of a manifest, and what each entry of theirs says
+    "runs": {"folder", "seed", "data_hash", "weights"},
+    "outputs": {"name", "files", "sentences"},
+    "gaps": {"name", "title", "reason"},
+}
 
 
 class Output:
@@ -28,11 +33,12 @@ class Output:
             "gaps" (name, title, reason of what could not be made); "finished" and "seconds".
     """
 
-    def __init__(self, folder, *, argv=None, command=None, models=(), extend=False):
+    def __init__(self, folder, *, study=None, argv=None, command=None, models=(), extend=False):
         """Check that the folder can be written; nothing in it is touched yet.
 
         Args:
             folder: made when missing.
+            study: name of the manifest and of the sentences, if other outputs share the folder.
             argv: flags of the script, by default those that it was started with.
             command: shell command that a person would type to make the same, if not the present
                 one (a run that was resumed names the command that started it).
@@ -43,8 +49,10 @@ class Output:
             ValueError: the folder cannot be written.
         """
         self.folder = runs.check_writable(folder)
+        self._manifest = f"{study}.json" if study else MANIFEST
+        self._observations = f"{study}.txt" if study else OBSERVATIONS
         self._start = time.monotonic()
-        before = _read(self.folder)
+        before = _read(self.folder / self._manifest)
         self._old_files = _files(before)
         self.record = runs.provenance(argv) | {
             "runs": [identity(run) for run in models],
@@ -152,21 +160,21 @@ class Output:
         print(f"{title}: left out. {reason}")
 
     def finish(self, following=""):
-        """Write observations.txt and the finished manifest, delete what an earlier time left.
+        """Write all sentences and the finished manifest, delete what an earlier time left.
 
         Args:
             following: last line to print, what to do next.
         """
         said = [line for entry in self.record["outputs"] for line in entry["sentences"]]
         if said:
-            path = self.file(OBSERVATIONS)
+            path = self.file(self._observations)
             runs.write_text(path, "\n".join(said) + "\n")
         for name in self._old_files - _files(self.record):
             (self.folder / name).unlink(missing_ok=True)
         self.record["finished"] = True
         self._write()
         names = sorted(_files(self.record))
-        print(f"Wrote {', '.join(names)} and {MANIFEST} to {self.folder}.")
+        print(f"Wrote {', '.join(names)} and {self._manifest} to {self.folder}.")
         if following:
             print(following)
 
@@ -180,24 +188,32 @@ class Output:
 
     def _write(self):
         self.record["seconds"] = round(time.monotonic() - self._start, 1)
-        runs.write_json(self.folder / MANIFEST, self.record)
+        runs.write_json(self.folder / self._manifest, self.record)
 
 
-def read(folder):
+def read(folder, manifest=MANIFEST):
     """Return the manifest of a folder whose output is finished.
 
     Raises:
-        ValueError: there is none, it is not finished, or a file that it names is missing.
+        ValueError: there is none, it is not finished, or a file that it names is not beside it.
     """
-    path = Path(folder) / MANIFEST
+    path = Path(folder) / manifest
     record = runs.read_json(path)
-    if not {"outputs", "gaps", "runs", "command", "finished"} <= record.keys():
+    try:
+        whole = isinstance(record["command"], str) and all(
+            keys <= item.keys() for part, keys in PARTS.items() for item in record[part]
+        )
+        named = [name for entry in record["outputs"] for name in entry["files"].values()]
+        lost = [n for n in named if n not in _files(record) or not (path.parent / n).is_file()]
+        finished = record["finished"]
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
         raise ValueError(f"{path}: expected the manifest of an output, found something else")
-    if not record["finished"]:
+    if not finished:
         raise ValueError(f"{path}: the output is unfinished: run again {record['command']}")
-    for name in sorted(_files(record)):
-        if not (Path(folder) / name).is_file():
-            raise ValueError(f"{path}: expected the file {name} beside it, found none")
+    if lost:
+        raise ValueError(f"{path}: expected the file {lost[0]} beside it, found none")
     return record
 
 
@@ -214,10 +230,10 @@ def identity(run):
     }
 
 
-def _read(folder):
+def _read(path):
     """Return the outputs and gaps of a manifest, finished or not; none where it is no manifest."""
     try:
-        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
         _files(record)
         return {"outputs": list(record["outputs"]), "gaps": list(record["gaps"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
