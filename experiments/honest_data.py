@@ -162,8 +162,9 @@ def twins(output, groups, right_unseen, right_seen, in_test):
     )
     said = (
         f"{in_test:.1%} of the test images also stand in train. An image that stands there again "
-        f"is recognised in {first['right, image never seen']:.1%} of cases when a network never saw it "
-        f"and {first['right, image seen in training']:.1%} when it did: known twins add at most about "
+        f"is recognised in {first['right, image never seen']:.1%} of cases when a network never "
+        f"saw it and {first['right, image seen in training']:.1%} when it did: known twins add at "
+        "most about "
         f"{gain:.1f} points [{low:.1f}, {high:.1f}] to a test score of such a network, at most "
         "because a twin may carry another label. Validation scores here are free of that, as "
         "copies are kept in the same split."

@@ -118,7 +118,9 @@ def _run(sources, section):
         if others := config["flags"].get(flag):
             named = [others] if isinstance(others, str) else others
             lines.append(said.format(", ".join(named)))
-    lines += [f"Caveat: {caveat}." for caveat in config.get("stamps") or ()]
+    lines += [
+        f"Caveat: {caveat}." for caveat in config.get("caveats") or config.get("stamps") or ()
+    ]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
     shown = _blocks(stage.folder, made, section, fill=made["command"])
     return [*shown, page.sentences(lines)]
@@ -205,7 +207,7 @@ def _blocks(folder, manifest, section, *, fill):
         if title and "table" in files and columns != []:
             try:
                 rows = page.read_table(folder / files["table"], columns)
-                blocks.append(page.table(title, rows, made))
+                blocks.append(page.table(title, rows, None if "figure" in files else made))
             except ValueError as error:
                 blocks.append(page.gap(title, [fill], error))
     for gap in manifest["gaps"]:
