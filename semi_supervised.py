@@ -1,22 +1,22 @@
-"""Train the CNN by self-training: hide labels, let a teacher fill them in, learn from both.
+"""Train the CNN by self-training: remove labels, let a teacher fill them in, learn from both.
 
     python semi_supervised.py --data data/fer2013
     python semi_supervised.py --data data/fer2013 --unlabelled 0.8 --threshold 0.8 --soft --rounds 2
 
 Reads   the FER-2013 table or folder (--data), or draws sample faces; a trained teacher (--teacher).
-Writes  to --out: what train_cnn.py writes, of the student; hidden.npz (whose labels were removed);
-        pseudo_labels.csv (row, label, confidence, round), ledger.csv and ledger.png (how many
-        pseudo-labels each class got and how many were right); comparison.csv, .png and .txt (the
-        student beside its teacher, which saw the labelled rows alone, and beside --ceiling);
-        teacher/ and round-1/ ... are runs.
+Writes  to --out: what train_cnn.py writes, of the student; unlabelled.npz (whose labels were
+        removed); pseudo_labels.csv (round, row, label, confidence); pseudo_label_statistics.csv and
+        .png (how many pseudo-labels each class got and how many were right); comparison.csv and
+        .png (the student beside its teacher, which saw the labelled images alone, and beside
+        --ceiling); teacher/ and round-1/ ... are runs.
 Expect  a little over twice the time of train_cnn.py, as the teacher trains first. With 10 % of the
         labels removed, teacher and student are within the noise of a single run.
 
-The teacher never sees a removed label: it trains on the other rows alone, and a run given with
---teacher is refused when its rows include one of them (--allow-leak repeats what the report most
-likely did, and stamps the result). A teacher trained here takes as many steps as the student: an
-epoch is as many as all rows together fill. Many fractions and seeds in one table: python -m
-benchmarks.self_training.
+The teacher never sees a removed label: it trains on the other images alone, and a run given with
+--teacher is refused when it was trained on one of them (--allow-leak repeats what the report most
+likely did, and the results say so). A teacher trained here takes as many steps as the student: an
+epoch is as many as all images together fill. Many fractions and seeds in one table: python -m
+experiments.self_training.
 """
 
 import math
@@ -36,7 +36,7 @@ def build_parser():
         metavar="X",
         type=cli.fraction,
         default=0.1,
-        help="share of the training rows whose labels are removed (default: %(default)s)",
+        help="share of the training images whose labels are removed (default: %(default)s)",
     )
     options.add_argument(
         "--unlabelled-data",
@@ -56,7 +56,7 @@ def build_parser():
     options.add_argument(
         "--allow-leak",
         action="store_true",
-        help="accept a teacher that was trained on removed labels; the result is stamped",
+        help="accept a teacher that was trained on removed labels; the results say so",
     )
     options.add_argument(
         "--rounds",
@@ -91,7 +91,7 @@ def build_parser():
 
 
 def main(argv=None):
-    """Hide labels, train or check the teacher, then label and train, round after round."""
+    """Remove labels, train or check the teacher, then label and train, round after round."""
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
@@ -99,110 +99,103 @@ def main(argv=None):
     import numpy as np
 
     from common import data, experiment, models, selftraining, training
-    from common.figures import ledgers, style
 
-    faces, split = experiment.load_data(args)
+    # The data: labels are removed, and further images that have none are added.
+    dataset, split = experiment.load_data(args)
     for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
-        experiment.check_comparable(run, faces, split)
-    visible, hidden = selftraining.hide_labels(
-        faces, split.train_rows, args.unlabelled, seed=args.seed
+        experiment.check_comparable(run, dataset, split)
+    visible, unlabelled = selftraining.remove_labels(
+        dataset, split.train_rows, args.unlabelled, seed=args.seed
     )
-    labelled = np.flatnonzero(visible != selftraining.HIDDEN)
-    extra = selftraining.extra_images(faces, split, args.unlabelled_data)
-    stamps = []
-    if args.teacher:
-        stamps = selftraining.check_teacher(
-            args.teacher,
-            args.architecture,
-            faces,
-            hidden,
-            allow_leak=args.allow_leak,
-        )
-        teacher = models.load(args.teacher)[0]
-    if args.unlabelled_data == "test":
-        stamps.append("transductive: trained on the test images, without labels")
-    config = runs.begin(
-        args, architecture=args.architecture, data_hash=faces.data_hash, stamps=stamps
-    )
-    runs.write_arrays(args.out / "hidden.npz", rows=hidden)
-    print(
-        f"The labels of {len(hidden):,} training rows are removed, {len(labelled):,} are left; "
-        f"{len(extra):,} more images have none."
-    )
+    labelled = np.flatnonzero(visible != selftraining.UNLABELLED)
+    given = training.labelled(dataset.train_images[labelled], visible[labelled], args.class_weight)
+    extra = selftraining.extra_images(dataset, split, args.unlabelled_data)
+    images = np.concatenate([dataset.train_images[unlabelled], extra])
 
-    def train_part(name, images, targets, weights):
-        """Train one network in a run folder that records the labelled rows as its own."""
-        folder = args.out / name
+    # The run. All networks take as many steps, whatever the number of images they learn from.
+    caveats = find_caveats(args, dataset, unlabelled)
+    teacher = models.load(args.teacher)[0] if args.teacher else None
+    config = runs.begin(
+        args, architecture=args.architecture, data_hash=dataset.data_hash, caveats=caveats
+    )
+    print(
+        f"The labels of {len(unlabelled):,} training images are removed, {len(labelled):,} are "
+        f"left; {len(extra):,} more images have none."
+    )
+    steps = math.ceil((len(labelled) + len(images)) / args.batch_size)
+    plan = experiment.plan(args, args.architecture, steps_per_epoch=steps)
+
+    def train(folder, learned_from):
+        """Train one network in a run folder that names the labelled images as its own."""
         runs.write_json(folder / "config.json", config)
         data.save_split(folder / "split.npz", data.with_train_rows(split, labelled))
-        return experiment.fit(
-            args,
-            folder,
-            args.architecture,
-            faces,
-            split,
-            images=images,
-            targets=targets,
-            weights=weights,
-            steps_per_epoch=steps,
-        )
+        return experiment.fit(folder, plan, learned_from, dataset, split)
 
-    targets = training.soft_labels(visible[labelled])
-    weights = training.row_weights(visible[labelled], args.class_weight)
-    unlabelled = np.concatenate([faces.train_images[hidden], extra])
-    # Everyone takes as many steps and chooses among as many epochs, whatever the number of rows.
-    steps = math.ceil((len(labelled) + len(unlabelled)) / args.batch_size)
-    if not args.teacher:
-        teacher = train_part("teacher", faces.train_images[labelled], targets, weights)
-
-    compared = {"teacher": args.teacher or args.out / "teacher"}
-    if args.ceiling:
-        compared["ceiling"] = args.ceiling
-
-    ledger, label_map = [], []
+    # The teacher, then students that each teach the next.
+    first = args.teacher or args.out / "teacher"
+    teacher = teacher or train(first, given)
+    statistics, table = [], []
     for number in range(1, args.rounds + 1):
-        probabilities = models.predict(teacher, unlabelled, views=2)
-        chosen, pseudo = selftraining.pseudo_labels(
+        probabilities = models.predict(teacher, images, views=2)
+        chosen, targets = selftraining.pseudo_labels(
             probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
         )
         if not chosen.any():
-            trained = args.teacher or args.out / "teacher"
             raise ValueError(
                 f"--threshold {args.threshold}: expected one that the teacher reaches, found no "
                 f"confidence above {probabilities.max():.3f}: lower it, with another --out and "
-                f"--teacher {trained}, which need not be trained again"
+                f"--teacher {first}, which need not be trained again"
             )
-        mine = np.arange(len(unlabelled)) < len(hidden)  # rows whose removed label can be asked
-        ledger += selftraining.ledger(
-            number, probabilities[mine], chosen[mine], faces.train_labels[hidden]
+        true_labels = dataset.train_labels[unlabelled]
+        statistics += selftraining.statistics(number, probabilities, chosen, true_labels)
+        table += selftraining.pseudo_label_table(number, unlabelled, probabilities, chosen)
+        folder = args.out if number == args.rounds else args.out / f"round-{number}"
+        teacher = train(folder, given.extended(images[chosen], targets))
+    write_results(args, config, first, unlabelled, statistics, table)
+
+
+def find_caveats(args, dataset, unlabelled):
+    """Return what must be said of the results, as sentences; refuse a teacher that will not do."""
+    from common import selftraining
+
+    caveats = []
+    if args.teacher:
+        caveats = selftraining.check_teacher(
+            args.teacher, args.architecture, dataset, unlabelled, allow_leak=args.allow_leak
         )
-        label_map += selftraining.label_map(number, hidden, probabilities, chosen)
-        teacher = train_part(
-            "" if number == args.rounds else f"round-{number}",
-            np.concatenate([faces.train_images[labelled], unlabelled[chosen]]),
-            np.concatenate([targets, pseudo]),
-            np.concatenate([weights, np.ones(len(pseudo), np.float32)]),
-        )
-    runs.write_table(args.out / "ledger.csv", ledger)
-    runs.write_table(args.out / "pseudo_labels.csv", label_map)
-    style.save(
-        ledgers.pseudo_labels(ledger, stamps),
-        args.out / "ledger.png",
-        source=f"{args.out}: {config['command']}",
-    )
-    for row in ledger:
-        if row["class"] == "all":
-            print(
-                f"Round {row['round']}: {row['pseudo_labels']:,} of {len(hidden):,} removed labels "
-                f"replaced, {row['right']:,} of them rightly ({row['precision']:.1%})."
-            )
+    if args.unlabelled_data == "test":
+        caveats.append("transductive: trained on the test images, without labels")
+    return caveats
+
+
+def write_results(args, config, teacher, unlabelled, statistics, table):
+    """Write what the pseudo-labels came to, and the student beside its teacher and the ceiling."""
+    from common import outputs
+    from common.figures.training import compared_runs, pseudo_labels
+
+    compared = {"teacher": teacher} | ({"ceiling": args.ceiling} if args.ceiling else {})
     pairs = [("student", other) for other in compared]
-    experiment.compare(compared | {"student": args.out}, args.out, pairs, stamps)
-    print(f"Wrote ledger.csv, ledger.png, pseudo_labels.csv, hidden.npz to {args.out}.")
+    compared["student"] = args.out
+    output = outputs.Output(
+        args.out, command=config["command"], models=compared.values(), extend=True
+    )
+    output.add("unlabelled", arrays={"rows": unlabelled})
+    output.add("pseudo_labels", table=table)
+    labelling = pseudo_labels.PseudoLabels(statistics, len(unlabelled), config["caveats"])
+    output.show("pseudo_label_statistics", pseudo_labels, labelling)
+    output.show(
+        "comparison",
+        compared_runs,
+        compared_runs.compare(compared, pairs, config["caveats"]),
+        title="What self-training adds",
+        caption="The student beside its teacher, which had the remaining labels alone.",
+    )
     look, flags = "filter_vis", "--part ascent outputs classes "
     if args.architecture == "dnn":
         look, flags = "confusion", ""
-    print(f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}")
+    output.finish(
+        f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python train_dnn.py --data sample --epochs 20 --out outputs/dnn_sample
 
 Reads   the FER-2013 table or folder (--data), or draws sample faces; the run of a CNN (--versus).
-Writes  to --out: what train_cnn.py writes, and with --versus comparison.csv, comparison.png and
-        comparison.txt: both accuracies with intervals, McNemar's test, time, size and curves.
+Writes  to --out: what train_cnn.py writes, and with --versus comparison.csv and comparison.png:
+        both accuracies with intervals, McNemar's test, time, size and curves.
 Expect  epochs of 5 to 8 seconds on two CPU cores; after 150 of them validation accuracy 0.508 with
         the flags in pretrained/README.md, 0.484 with the same but without the --teacher runs.
 
@@ -41,11 +41,21 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         runs.recall_flags(args, options)
-    from common import experiment
+    from common import experiment, outputs
+    from common.figures.training import compared_runs
 
     experiment.train(args, "dnn", versus=args.versus)
     if args.versus:
-        experiment.compare({"CNN": args.versus, "DNN": args.out}, args.out, [("CNN", "DNN")])
+        named = {"CNN": args.versus, "DNN": args.out}
+        output = outputs.Output(
+            args.out,
+            command=runs.read_json(args.out / "config.json")["command"],
+            models=named.values(),
+            extend=True,
+        )
+        compared = compared_runs.compare(named, [("CNN", "DNN")])
+        output.show("comparison", compared_runs, compared, title="CNN and DNN side by side")
+        output.finish()
 
 
 if __name__ == "__main__":

@@ -5,39 +5,13 @@ the same epoch looks the same in every run, whenever it was started.
 """
 
 import math
-from dataclasses import dataclass
 
 import tensorflow as tf
 
-
-@dataclass(frozen=True)
-class Policy:
-    """How far an image may be changed.
-
-    Attributes:
-        flip: mirror left-right with probability 1/2.
-        shift: largest shift of width and height, as a fraction of the side.
-        rotation: largest rotation, in degrees.
-        zoom: largest relative change of size.
-        erase: probability of a grey rectangle of 2-20 % of the area.
-    """
-
-    flip: bool = False
-    shift: float = 0.0
-    rotation: float = 0.0
-    zoom: float = 0.0
-    erase: float = 0.0
+from common.recipes import POLICIES, Policy, entry
 
 
-POLICIES = {
-    "none": Policy(),
-    "report": Policy(flip=True, shift=0.1),
-    "gentle": Policy(flip=True, shift=0.0625),
-    "strong": Policy(flip=True, shift=0.1, rotation=12.0, zoom=0.1, erase=0.3),
-}
-
-
-def augment(images, policy, seed):
+def augment(images: tf.Tensor, policy: Policy | str, seed: tf.Tensor) -> tf.Tensor:
     """Return randomly changed images.
 
     Args:
@@ -49,8 +23,8 @@ def augment(images, policy, seed):
         float32 of the same shape, in [0, 1]. Pixels that come into view repeat the nearest edge,
         as in the generator that the report used.
     """
-    policy = POLICIES[policy] if isinstance(policy, str) else policy
-    if policy == Policy():
+    policy = entry(POLICIES, policy) if isinstance(policy, str) else policy
+    if policy == POLICIES["none"]:
         return images
     images = tf.convert_to_tensor(images)
     height, width = images.shape[1:3]

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from common import recipes
 from common.labels import class_code
 
 INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
@@ -117,10 +118,9 @@ def add_training(options, *, epochs=80):
     )
     options.add_argument(
         "--recipe",
-        choices=("sgd", "adamw", "report"),
+        choices=tuple(recipes.RECIPES),
         default="sgd",
-        help="'sgd' and 'adamw' anneal the learning rate and smooth the labels; 'report' is a "
-        "plain constant-rate Adam (default: %(default)s)",
+        help=_titles(recipes.RECIPES),
     )
     options.add_argument(
         "--learning-rate", metavar="X", type=positive_number, help="highest (default: the recipe's)"
@@ -136,24 +136,25 @@ def add_training(options, *, epochs=80):
     )
     options.add_argument(
         "--augmentation",
-        choices=("report", "gentle", "strong", "none"),
+        choices=tuple(recipes.POLICIES),
         default="report",
-        help="'report': flip and shifts up to 0.1; 'gentle': up to 0.0625; 'strong': rotation, "
-        "zoom and erasing as well (default: %(default)s)",
+        help=_titles(recipes.POLICIES),
     )
     options.add_argument(
         "--class-weight",
-        choices=("none", "sqrt", "balanced"),
+        choices=tuple(recipes.CLASS_WEIGHTS),
         default="none",
         help="weight of rare classes in the loss: by the root of 1/frequency, or by 1/frequency "
         "(default: %(default)s)",
     )
     options.add_argument(
         "--batch-statistics",
-        choices=("plain", "moving"),
-        default="plain",
-        help="of the finished network: 'plain' are those of training images as they are, 'moving' "
-        "the averages kept in training, of augmented ones with dropout on (default: %(default)s)",
+        type=lambda name: "precise" if name == "plain" else name,  # as it was called before
+        choices=("precise", "moving"),
+        default="precise",
+        help="for batch normalisation in the finished network: 'precise' are those of training "
+        "images as they are, 'moving' the averages kept in training, of augmented ones with "
+        "dropout on (default: %(default)s)",
     )
     options.add_argument(
         "--precision",
@@ -187,7 +188,7 @@ def add_finished_runs(options):
         metavar="RUN",
         type=Path,
         nargs="+",
-        action=_Runs,
+        action=_Teachers,
         help="learn from the averaged probabilities of these runs beside the labels; labels are "
         "then smoothed only if --label-smoothing says so",
     )
@@ -267,9 +268,24 @@ class _Runs(argparse.Action):
         setattr(namespace, self.dest, runs)
 
 
+class _Teachers(_Runs):
+    """Keeps run folders to learn from: their answers are smooth already."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        super().__call__(parser, namespace, values, option_string)
+        if namespace.label_smoothing is None:
+            namespace.label_smoothing = 0.0
+
+
 def runs_in(folder):
     """Return the run folders in a folder, by name."""
     return sorted(config.parent for config in folder.glob("*/config.json"))
+
+
+def _titles(registry):
+    """Return the help text of a choice among entries with a title."""
+    said = "; ".join(f"'{name}': {entry.title}" for name, entry in registry.items())
+    return f"{said} (default: %(default)s)"
 
 
 def _number(text, kind, valid, expected):

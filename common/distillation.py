@@ -11,11 +11,20 @@ import numpy as np
 from common import models, runs, training
 
 
-def targets(folder, teachers, images, labels, *, weight):
+def targets(
+    folder: Path,
+    teachers: list[Path | str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    weight: float,
+    views: int = 10,
+) -> np.ndarray:
     """Return (1 - weight) x label + weight x mean probability of the teachers, float32 (n, 7).
 
-    The probabilities, averaged over each image and its mirror image, are kept in
-    `folder/teacher_probabilities.npz`, and read from there when the run goes on after a stop.
+    The probabilities are kept in `folder/teacher_probabilities.npz` and read from there when the
+    run goes on after a stop. Answers over other views are asked for again, unless the run has
+    begun with them: it goes on with what it learned from so far.
 
     Args:
         folder: the run folder of the network that learns.
@@ -23,24 +32,28 @@ def targets(folder, teachers, images, labels, *, weight):
         images: uint8 (n, 48, 48).
         labels: codes (n,).
         weight: of the teachers, 0 to 1.
+        views: of each image that a teacher's answer is averaged over (see `models.predict`).
     """
-    place = Path(folder) / "teacher_probabilities.npz"
-    hashes = [runs.sha256(Path(run) / "model.keras") for run in teachers]
-    kept = _read(place)
-    if kept is not None and list(kept["hashes"]) == hashes and len(kept["mean"]) == len(images):
-        mean = kept["mean"]
-    else:
-        print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} rows.", flush=True)
-        mean = np.mean(
-            [models.predict(models.load(run)[0], images, views=2) for run in teachers], axis=0
-        )
-        runs.write_arrays(place, mean=mean, hashes=np.array(hashes))
+    place = folder / "teacher_probabilities.npz"
+    asked = {"hashes": np.array([runs.sha256(Path(run) / "model.keras") for run in teachers])}
+    if not (folder / "state").exists():
+        asked["views"] = np.array(views)
+    mean = _kept(place, asked, len(images))
+    if mean is None:
+        print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} images.", flush=True)
+        answers = [models.predict(models.load(run)[0], images, views=views) for run in teachers]
+        mean = np.mean(answers, axis=0)
+        runs.write_arrays(place, **asked | {"mean": mean, "views": np.array(views)})
     return ((1 - weight) * training.soft_labels(labels) + weight * mean).astype(np.float32)
 
 
-def _read(place):
-    """Return the arrays of an archive, or None."""
+def _kept(place, asked, count):
+    """Return the mean probabilities in an archive if they are of what is asked, else None."""
     if not place.exists():
         return None
     with np.load(place) as archive:
-        return dict(archive)
+        same = all(
+            name in archive and np.array_equal(archive[name], value)
+            for name, value in asked.items()
+        )
+        return archive["mean"] if same and len(archive["mean"]) == count else None

@@ -1,30 +1,46 @@
 """One training experiment from data to submission: what the training scripts have in common."""
 
+import argparse
 import importlib.util
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from common import comparison, data, distillation, kaggle, metrics, models, runs, training
-from common.figures import curves, style
+from common import (
+    comparison,
+    data,
+    distillation,
+    kaggle,
+    metrics,
+    models,
+    outputs,
+    recipes,
+    runs,
+    training,
+)
+from common.figures.training import curves
+
+LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 
 
-def load_data(args):
-    """Return (faces, split) for the flags of a training script, saying what was found."""
+def load_data(args: argparse.Namespace) -> tuple[data.Faces, data.Split]:
+    """Return (dataset, split) for the flags of a training script, saying what was found."""
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
-    faces = data.load(args.data)
-    for sentence in data.describe(faces):
+    dataset = data.load(args.data)
+    for sentence in data.describe(dataset):
         print(sentence)
-    size = args.validation or data.default_validation_size(len(faces.train_labels))
-    return faces, data.split(faces, seed=args.split_seed, validation=size)
+    size = args.validation or data.default_validation_size(len(dataset.train_labels))
+    return dataset, data.split(dataset, seed=args.split_seed, validation=size)
 
 
-def check_comparable(run, faces, split):
-    """Raise a ValueError unless a run is finished, and on the validation rows of `split`."""
-    data.check_split(data.load_split(Path(run) / "split.npz"), faces)
+def check_comparable(run: Path | str, dataset: data.Faces, split: data.Split) -> None:
+    """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
+    data.check_split(data.load_split(Path(run) / "split.npz"), dataset)
     comparison.table({"run": run})  # raises unless it is finished
     if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
@@ -33,7 +49,31 @@ def check_comparable(run, faces, split):
         )
 
 
-def train(args, architecture, *, versus=None):
+def plan(
+    args: argparse.Namespace,
+    architecture: str,
+    *,
+    initial_weights: list[np.ndarray] | None = None,
+    steps_per_epoch: int | None = None,
+) -> training.Plan:
+    """Return what the flags of `cli.add_training` and `--seed` say of training a network."""
+    recipe = recipes.custom_recipe(
+        args.recipe,
+        learning_rate=args.learning_rate,
+        weight_decay=args.weight_decay,
+        label_smoothing=args.label_smoothing,
+        epochs=args.epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=args.batch_size,
+        augmentation=args.augmentation,
+        precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
+    )
+    return training.Plan(
+        architecture, recipe, args.seed, args.precision, initial_weights, args.tensorboard
+    )
+
+
+def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | None = None) -> None:
     """Train a network as `args` says and write everything that its run folder holds.
 
     Args:
@@ -41,112 +81,109 @@ def train(args, architecture, *, versus=None):
         architecture: a name that `models.build` knows.
         versus: finished run to be compared with afterwards; refused now if that will not do.
     """
-    faces, split = load_data(args)
+    dataset, split = load_data(args)
     if versus:
-        check_comparable(versus, faces, split)
-    initial_weights, teachers = args.initial_weights or [], args.teacher or []
-    data.check_unseen([*initial_weights, *teachers], faces, split.validation_rows)
-    start = models.mean_weights(initial_weights, architecture) if initial_weights else None
-    if teachers and args.label_smoothing is None:
-        args.label_smoothing = 0.0
-    runs.begin(args, architecture=architecture, data_hash=faces.data_hash)
+        check_comparable(versus, dataset, split)
+    initial, teachers = args.initial_weights or [], args.teacher or []
+    data.check_unseen([*initial, *teachers], dataset, split.validation_rows)
+    start = models.mean_weights(initial, architecture) if initial else None
+    runs.begin(args, architecture=architecture, data_hash=dataset.data_hash)
     data.save_split(args.out / "split.npz", split)
-    images = faces.train_images[split.train_rows]
-    labels = faces.train_labels[split.train_rows]
-    targets = training.soft_labels(labels)
+    labels = dataset.train_labels[split.train_rows]
+    given = training.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
     if teachers:
         targets = distillation.targets(
-            args.out, teachers, images, labels, weight=args.teacher_weight
+            args.out, teachers, given.images, labels, weight=args.teacher_weight
         )
-    fit(
-        args,
-        args.out,
-        architecture,
-        faces,
-        split,
-        targets=targets,
-        weights=training.row_weights(labels, args.class_weight),
-        images=images,
-        initial_weights=start,
-    )
+        given = replace(given, targets=targets)
+    fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split)
 
 
 def fit(
-    args,
-    folder,
-    architecture,
-    faces,
-    split,
-    *,
-    images,
-    targets,
-    weights,
-    steps_per_epoch=None,
-    initial_weights=None,
-):
-    """Train on given rows and write the results into a run folder: the second half of `train`.
+    folder: Path,
+    plan: training.Plan,
+    given: training.TrainingData,
+    dataset: data.Faces,
+    split: data.Split,
+) -> keras.Model:
+    """Train a network and measure it, unless that was done; return it at its best epoch.
 
     Args:
-        args: the flags of `cli.add_training` and seed.
         folder: of the run, which has begun.
-        architecture: a name that `models.build` knows.
-        faces: the data set.
-        split: whose validation rows choose the epoch.
-        images: to train on, uint8 (n, 48, 48).
-        targets: float32 (n, 7), rows that sum to 1.
-        weights: float32 (n,).
-        steps_per_epoch: if not one pass over the images.
-        initial_weights: list of arrays to start from.
-
-    Returns:
-        the trained model, at its best epoch.
+        plan: of the run.
+        given: what it learns from.
+        dataset: has the validation and test images.
+        split: whose validation images choose the epoch.
     """
-    if (folder / "metrics.json").exists():  # the last file that a finished run gets
+    if not (folder / "metrics.json").exists():  # the last result that a finished run gets
+        held_out = split.validation_rows
+        validation = dataset.train_images[held_out], dataset.train_labels[held_out]
+        training.fit(folder, plan, given, validation)
+    elif _is_recorded(folder):
         print(f"{folder} is finished already.")
         return models.load(folder)[0]
-    hardware = training.prepare(seed=args.seed, precision=args.precision)
-    held_out = split.validation_rows
-    print(
-        f"Training the {architecture.upper()} on {len(images):,} rows with {len(held_out):,} held "
-        f"out to choose the epoch; {hardware.description}."
-    )
-    history = training.fit(
-        folder,
-        architecture,
-        (images, targets, weights),
-        (faces.train_images[held_out], faces.train_labels[held_out]),
-        recipe=training.custom_recipe(
-            args.recipe,
-            learning_rate=args.learning_rate,
-            weight_decay=args.weight_decay,
-            label_smoothing=args.label_smoothing,
-        ),
-        epochs=args.epochs,
-        steps_per_epoch=steps_per_epoch,
-        batch_size=args.batch_size,
-        augmentation=args.augmentation,
-        seed=args.seed,
-        hardware=hardware,
-        initial_weights=initial_weights,
-        batch_statistics=args.batch_statistics,
-        tensorboard=args.tensorboard,
-    )
+    return measure(folder, dataset, split)
+
+
+def _is_recorded(folder):
+    """Return whether the manifest of a run is finished, and all files are there."""
+    try:
+        outputs.read(folder)
+    except ValueError:
+        return False
+    return True
+
+
+def measure(folder: Path, dataset: data.Faces, split: data.Split) -> keras.Model:
+    """Measure a trained network, predict the test images, and write all results of the run.
+
+    Args:
+        folder: of the run, with `config.json`, `model.keras` and `history.csv`.
+        dataset: that it was trained on.
+        split: of it.
+
+    Returns:
+        the network.
+    """
     model, config = models.load(folder)
-    _write_results(folder, model, config, history, faces, held_out)
+    name, history = config["architecture"].upper(), comparison.load_history(folder)
+    held_out = split.validation_rows
+    labels = dataset.train_labels[held_out]
+    probabilities = models.predict(model, dataset.train_images[held_out])
+    measured = _scores(labels, probabilities) | {
+        "best_epoch": max(history, key=lambda row: row["validation_accuracy"])["epoch"],
+        "epochs": len(history),
+        "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
+        "parameters": model.count_params(),
+        "model_sha256": runs.sha256(folder / "model.keras"),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    output = outputs.Output(folder, command=config["command"], models=[folder])
+    for file in ("model.keras", "history.csv"):  # written after each epoch
+        output.file(file)
+    output.add(
+        "predictions", arrays={"rows": held_out, "labels": labels, "probabilities": probabilities}
+    )
+    result = curves.TrainedRun(name, history, measured)
+    output.show("curves", curves, result, title=f"Loss and accuracy of the {name} by epoch")
+    output.add("layers", title=f"Layers of the {name}", table=layer_table(model))
+    following = ""
+    if len(dataset.test_ids):
+        submission = output.file("submission.csv")
+        answers = models.predict(model, dataset.test_images).argmax(axis=1)
+        kaggle.write_submission(submission, dataset.test_ids, answers)
+        kaggle.check_submission(submission, dataset.test_ids)
+        following = f"Submit it: {kaggle.submit_command(submission)}"
+    runs.write_json(output.file("metrics.json"), measured)
+    output.finish(following)
     return model
 
 
-def _write_results(folder, model, config, history, faces, held_out):
-    """Measure the kept epoch on the validation rows, predict the test rows, draw the curves."""
-    labels = faces.train_labels[held_out]
-    probabilities = models.predict(model, faces.train_images[held_out])
-    runs.write_arrays(
-        folder / "predictions.npz", rows=held_out, labels=labels, probabilities=probabilities
-    )
+def _scores(labels, probabilities):
+    """Return what `metrics.json` says of the answers on the validation images."""
     correct = int((probabilities.argmax(axis=1) == labels).sum())
     scores = metrics.class_scores(metrics.confusion_counts(labels, probabilities.argmax(axis=1)))
-    best = max(history, key=lambda row: row["validation_accuracy"])
-    result = {
+    return {
         "split": "validation",
         "n": len(labels),
         "accuracy": correct / len(labels),
@@ -155,59 +192,21 @@ def _write_results(folder, model, config, history, faces, held_out):
         "balanced_accuracy": scores.balanced_accuracy,
         "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
         "note": "the epoch was chosen on these rows, as in the report",
-        "best_epoch": best["epoch"],
-        "epochs": len(history),
-        "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
-        "parameters": model.count_params(),
-        "model_sha256": runs.sha256(folder / "model.keras"),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    low, high = result["interval_95"]
-    title = (
-        f"{config['architecture'].upper()}: validation accuracy {result['accuracy']:.3f} "
-        f"[{low:.3f}, {high:.3f}], n = {len(labels):,}"
-    )
-    style.save(
-        curves.learning_curves(history, title=title),
-        folder / "curves.png",
-        source=f"{folder}: {config['command']}",
-    )
-    written = ["model.keras", "metrics.json", "history.csv", "predictions.npz", "curves.png"]
-    if len(faces.test_ids):
-        test_probabilities = models.predict(model, faces.test_images)
-        submission = folder / "submission.csv"
-        kaggle.write_submission(submission, faces.test_ids, test_probabilities.argmax(axis=1))
-        kaggle.check_submission(submission, faces.test_ids)
-        written.append("submission.csv")
-    runs.write_json(folder / "metrics.json", result)
-    print(f"{title}, epoch {best['epoch']} of {len(history)}.")
-    print(f"Wrote {', '.join(written)} to {folder}.")
-    if "submission.csv" in written:
-        print(f"Submit it: {kaggle.submit_command(folder / 'submission.csv')}")
 
 
-def compare(named_runs, folder, pairs, stamps=()):
-    """Write runs side by side: comparison.csv, comparison.png and comparison.txt.
-
-    Args:
-        named_runs: dictionary of two or three names -> finished run folders with the same held-out
-            rows.
-        folder: of the run that the three files go to.
-        pairs: of names, each to be compared row by row: the first minus the second.
-        stamps: sentences that belong before everything that is said.
-    """
-    said = list(stamps)
-    for first, second in pairs:
-        said += comparison.sentences(first, named_runs[first], second, named_runs[second])
-    command = runs.read_json(folder / "config.json")["command"]  # not that of a --resume
-    table = comparison.table(named_runs)
-    runs.write_text(folder / "comparison.csv", table.to_csv(index=False))
-    runs.write_text(folder / "comparison.txt", "\n".join(said) + "\n")
-    histories = {name: comparison.load_history(run) for name, run in named_runs.items()}
-    style.save(
-        curves.compared_runs(histories, table),
-        folder / "comparison.png",
-        source=f"{', '.join(map(str, named_runs.values()))}: {command}",
-    )
-    print("\n".join(said))
-    print(f"Wrote comparison.csv, comparison.png, comparison.txt to {folder}.")
+def layer_table(model: keras.Model) -> list[dict]:
+    """Return a row a layer with output shape and parameters, and the sums as the last rows."""
+    rows = [
+        {
+            "layer": layer.name,
+            "output": " x ".join(f"{size:,}" for size in layer.output.shape[1:]),
+            "parameters": layer.count_params() or "",
+        }
+        for layer in model.layers
+        if type(layer).__name__ in LAYERS
+    ]
+    trainable = sum(weight.size for weight in map(np.asarray, model.trainable_weights))
+    total = model.count_params()
+    sums = {"all": total, "trainable": trainable, "non-trainable": total - trainable}
+    return rows + [{"layer": name, "output": "", "parameters": sums[name]} for name in sums]

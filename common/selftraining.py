@@ -1,6 +1,7 @@
-"""Labels that are hidden, pseudo-labels that stand in for them, and the ledger of both.
+"""Labels that are removed, pseudo-labels that stand in for them, and statistics of both.
 
-A hidden label leaves this module only as a count in a ledger: training sees `HIDDEN` in its place.
+A removed label leaves this module only as a count in the statistics: training sees `UNLABELLED` in
+its place.
 """
 
 from pathlib import Path
@@ -10,51 +11,53 @@ import numpy as np
 from common import data, metrics, runs
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
-LEAK = "leak"  # how the stamp of one begins
-HIDDEN = -1  # stands where a label was removed; no loss accepts it
+LEAK = "leak"  # how the caveat about one begins
+UNLABELLED = -1  # stands where a label was removed; no loss accepts it
 
 
-def hide_labels(faces, rows, fraction, *, seed):
-    """Return (visible labels, hidden rows) after removing the labels of some rows.
+def remove_labels(
+    dataset: data.Faces, chosen: np.ndarray, fraction: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (visible labels, unlabelled) after removing the labels of some training images.
 
     Identical images lose their labels together: a copy that kept its label would give it away.
 
     Args:
-        faces: the data set.
-        rows: its training rows, int (n,); the validation rows are not among them.
-        fraction: share of `rows` whose labels are removed, between 0 and 1, both excluded.
+        dataset: the data set.
+        chosen: places of its training images, int (n,); the validation images are not among them.
+        fraction: share of them that lose their labels, between 0 and 1, both excluded.
         seed: of the choice.
 
     Returns:
-        int64 (all rows of the data set,): the label of every row in `rows` that kept it, and
-        `HIDDEN` everywhere else; and int64 (h,), ascending: the rows that lost it.
+        int64 (all images of the data set,): the label of every chosen image that kept it, and
+        `UNLABELLED` everywhere else; and int64 (u,), ascending: the places of those that lost it.
 
     Raises:
         ValueError: the fraction is out of range, or leaves a class without any label.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"--unlabelled: expected a fraction between 0 and 1, found {fraction}")
-    groups = data.duplicate_groups(faces.train_images)
-    wanted = round(fraction * len(rows))
-    generator = np.random.default_rng(seed)
-    inside = np.zeros(len(faces.train_images), bool)
-    inside[rows] = True
+    groups = data.duplicate_groups(dataset.train_images)
+    inside = np.zeros(len(dataset.train_images), bool)
+    inside[chosen] = True
     sizes = np.bincount(groups[inside], minlength=groups.max() + 1)
-    order = generator.permutation(np.flatnonzero(sizes))
-    taken = order[np.cumsum(sizes[order]) <= wanted]
-    hidden = inside & np.isin(groups, taken)
-    visible = np.where(inside & ~hidden, faces.train_labels, HIDDEN)
-    missing = set(range(NUM_CLASSES)) - set(visible[visible != HIDDEN].tolist())
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
+    taken = order[np.cumsum(sizes[order]) <= round(fraction * len(chosen))]
+    removed = inside & np.isin(groups, taken)
+    visible = np.where(inside & ~removed, dataset.train_labels, UNLABELLED)
+    missing = set(range(NUM_CLASSES)) - set(visible[visible != UNLABELLED].tolist())
     if missing:
         names = ", ".join(CLASS_NAMES[code] for code in sorted(missing))
         raise ValueError(
             f"--unlabelled {fraction}: expected every class among the labels that are left, found "
             f"none of {names}: remove fewer"
         )
-    return visible, np.flatnonzero(hidden)
+    return visible, np.flatnonzero(removed)
 
 
-def pseudo_labels(probabilities, *, soft=False, threshold=0.0, balance=False):
+def pseudo_labels(
+    probabilities: np.ndarray, *, soft: bool = False, threshold: float = 0.0, balance: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (chosen, targets): which unlabelled images get a pseudo-label, and the labels.
 
     Args:
@@ -82,15 +85,19 @@ def pseudo_labels(probabilities, *, soft=False, threshold=0.0, balance=False):
     return chosen, targets[chosen]
 
 
-def ledger(round_number, probabilities, chosen, true_labels=None):
+def statistics(
+    round_number: int, probabilities: np.ndarray, chosen: np.ndarray, true_labels: np.ndarray
+) -> list[dict]:
     """Return one row a class, and one for all: how many pseudo-labels, how sure, how many right.
 
     Args:
         round_number: 1, 2, ...
-        probabilities: of the teacher, float (m, 7).
+        probabilities: of the teacher, float (m, 7): first of the images whose labels are removed,
+            then of images that never had one, which do not count.
         chosen: bool (m,), of `pseudo_labels`.
-        true_labels: the hidden labels (m,), or None where there never were any.
+        true_labels: the removed labels, (u,).
     """
+    probabilities, chosen = probabilities[: len(true_labels)], chosen[: len(true_labels)]
     codes, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rows = []
     for name, members in [
@@ -98,33 +105,37 @@ def ledger(round_number, probabilities, chosen, true_labels=None):
         ("all", chosen),
     ]:
         count = int(members.sum())
-        row = {
-            "round": round_number,
-            "class": name,
-            "pseudo_labels": count,
-            "mean_confidence": float(confidence[members].mean()) if count else 0.0,
-        }
-        if true_labels is not None:
-            right = int((codes[members] == true_labels[members]).sum())
-            low, high = metrics.wilson_interval(right, count)
-            row |= {"right": right, "precision": right / count if count else 0.0}
-            row |= {"low": low, "high": high}
-        rows.append(row)
+        right = int((codes[members] == true_labels[members]).sum())
+        low, high = metrics.wilson_interval(right, count)
+        rows.append(
+            {
+                "round": round_number,
+                "class": name,
+                "pseudo_labels": count,
+                "mean_confidence": float(confidence[members].mean()) if count else 0.0,
+                "right": right,
+                "precision": right / count if count else 0.0,
+                "low": low,
+                "high": high,
+            }
+        )
     return rows
 
 
-def label_map(round_number, hidden, probabilities, chosen):
+def pseudo_label_table(
+    round_number: int, unlabelled: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray
+) -> list[dict]:
     """Return one row a pseudo-label: round, training row, label, confidence.
 
     Args:
         round_number: 1, 2, ...
-        hidden: training rows whose labels are removed, int (h,).
-        probabilities: of the teacher, float (m, 7): first the `hidden` rows, then images from
-            elsewhere, which get row -1.
+        unlabelled: places of the training images whose labels are removed, int (u,).
+        probabilities: of the teacher, float (m, 7): first of those, then of images from elsewhere,
+            which get row -1.
         chosen: bool (m,), of `pseudo_labels`.
     """
     rows = np.full(len(probabilities), -1)
-    rows[: len(hidden)] = hidden
+    rows[: len(unlabelled)] = unlabelled
     return [
         {
             "round": round_number,
@@ -136,36 +147,43 @@ def label_map(round_number, hidden, probabilities, chosen):
     ]
 
 
-def extra_images(faces, split, source):
+def extra_images(dataset: data.Faces, split: data.Split, source: str | None) -> np.ndarray:
     """Return the images of `--unlabelled-data`: uint8 (k, 48, 48), without the validation images.
 
     Args:
-        faces: the data set trained on.
+        dataset: the data set trained on.
         split: of it; a copy of a validation image is left out.
         source: "test" for the data set's own test images, a path for another data set, or None.
     """
     if source is None:
-        return faces.test_images[:0]
+        return dataset.test_images[:0]
     if source == "test":
-        images = faces.test_images
+        images = dataset.test_images
     else:
         other = data.load(source)
         images = np.concatenate([other.train_images, other.test_images])
-    held_out = faces.train_images[split.validation_rows]
+    held_out = dataset.train_images[split.validation_rows]
     groups = data.duplicate_groups(np.concatenate([held_out, images]))
     return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
 
 
-def check_teacher(run, architecture, faces, hidden, *, allow_leak=False):
-    """Return what must be stamped on results of a given teacher, as a list of sentences.
+def check_teacher(
+    run: Path | str,
+    architecture: str,
+    dataset: data.Faces,
+    unlabelled: np.ndarray,
+    *,
+    allow_leak: bool = False,
+) -> list[str]:
+    """Return the caveats on results of a given teacher, as sentences.
 
-    What its own results are stamped with holds for those of its students.
+    The caveats on its own results hold for those of its students.
 
     Args:
         run: the teacher's run folder.
         architecture: of the student, which must be the teacher's.
-        faces: the data set.
-        hidden: the rows whose labels are removed.
+        dataset: the data set.
+        unlabelled: places of the training images whose labels are removed, int (u,).
         allow_leak: let a teacher pass that was trained on them, or learned from one that was.
 
     Raises:
@@ -173,22 +191,23 @@ def check_teacher(run, architecture, faces, hidden, *, allow_leak=False):
             removed label, or learned from such a teacher.
     """
     config = runs.read_json(Path(run) / "config.json")
-    found, said = config.get("architecture"), list(config.get("stamps", []))
+    found = config.get("architecture")
+    caveats = list(config.get("caveats", config.get("stamps", [])))  # as they were called before
     if found != architecture:
         raise ValueError(
             f"{run}: expected a teacher of the student's architecture, {architecture}, found "
             f"{found}: choose another teacher, or --architecture {found}"
         )
-    seen = int(data.seen_by(run, faces)[hidden].sum())
+    seen = int(data.seen_by(run, dataset)[unlabelled].sum())
     if seen:
-        said.append(
-            f"{LEAK}: the teacher {run} was trained on {seen:,} of the {len(hidden):,} removed "
+        caveats.append(
+            f"{LEAK}: the teacher {run} was trained on {seen:,} of the {len(unlabelled):,} removed "
             "labels"
         )
-    leaks = [stamp for stamp in said if stamp.startswith(LEAK)]
+    leaks = [caveat for caveat in caveats if caveat.startswith(LEAK)]
     if leaks and not allow_leak:
         raise ValueError(
             f"{run}: expected a teacher that never saw the removed labels, found "
             f"{'; '.join(leaks)}: leave --teacher out, or pass --allow-leak to measure the leak"
         )
-    return said
+    return caveats

@@ -1,4 +1,4 @@
-"""Training with `fit`: hardware, recipes, batches by (seed, step), and a run that survives a kill.
+"""Training with `fit`: hardware, batches by (seed, step), and a run that survives a kill.
 
 An epoch ends with everything on disk: the weights of the best epoch, the history, and the state
 from which the next epoch follows bit for bit.
@@ -9,7 +9,7 @@ import math
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,65 +21,51 @@ from common import models, runs
 from common.augment import augment
 from common.data import to_inputs
 from common.labels import NUM_CLASSES
+from common.recipes import CLASS_WEIGHTS, Policy, Recipe, entry, loss, optimizer
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What the report leaves open about training.
+class TrainingData:
+    """What a network learns from.
 
     Attributes:
-        optimizer: "adam" (with decoupled weight decay) or "sgd" (Nesterov momentum 0.9).
-        learning_rate: its highest value.
-        annealed: rise over the first tenth, then fall along a cosine to 0; else constant.
-        weight_decay: decoupled, a step takes learning rate x decay of every kernel away.
-        label_smoothing: this much of each label is spread over all classes.
+        images: uint8 (n, 48, 48).
+        targets: float32 (n, 7), rows that sum to 1.
+        weights: float32 (n,), of each image in the loss.
     """
 
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    annealed: bool = False
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    images: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
 
-
-RECIPES = {
-    "report": Recipe(),
-    "sgd": Recipe("sgd", 0.05, annealed=True, weight_decay=5e-3, label_smoothing=0.1),
-    "adamw": Recipe("adam", 2e-3, annealed=True, weight_decay=0.02, label_smoothing=0.1),
-}
-WARM_UP = 0.1  # of all steps
-
-
-def custom_recipe(name, **changes):
-    """Return the recipe of that name with every change that is not None."""
-    return replace(
-        RECIPES[name], **{key: value for key, value in changes.items() if value is not None}
-    )
-
-
-def optimizer(recipe, total_steps):
-    """Return the recipe's optimizer; biases and batch normalisation are not decayed."""
-    rate = recipe.learning_rate
-    if recipe.annealed:
-        warm_up = max(1, round(WARM_UP * total_steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, total_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
+    def extended(self, images: np.ndarray, targets: np.ndarray) -> "TrainingData":
+        """Return these and more images with targets, each of the weight 1."""
+        return TrainingData(
+            np.concatenate([self.images, images]),
+            np.concatenate([self.targets, targets]),
+            np.concatenate([self.weights, np.ones(len(images), np.float32)]),
         )
-    decay = recipe.weight_decay or None
-    if recipe.optimizer == "sgd":
-        chosen = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    else:
-        chosen = keras.optimizers.Adam(rate, weight_decay=decay)
-    if decay:
-        chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return chosen
 
 
-def loss(recipe):
-    """Return the cross-entropy of logits against soft labels, smoothed as the recipe says."""
-    return keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=recipe.label_smoothing
-    )
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and how.
+
+    Attributes:
+        architecture: a name that `models.build` knows.
+        recipe: of the optimisation.
+        seed: of the weights, dropout, shuffling and augmentation.
+        precision: a Keras dtype policy, or "auto" (see `prepare`).
+        initial_weights: to start from, as `get_weights` orders them, or None for random ones.
+        tensorboard: also write logs for TensorBoard into the run folder.
+    """
+
+    architecture: str
+    recipe: Recipe
+    seed: int = 0
+    precision: str = "auto"
+    initial_weights: list[np.ndarray] | None = None
+    tensorboard: bool = False
 
 
 class Hardware(NamedTuple):
@@ -96,7 +82,7 @@ class Hardware(NamedTuple):
     description: str
 
 
-def prepare(*, seed, precision="auto"):
+def prepare(*, seed: int, precision: str = "auto") -> Hardware:
     """Seed everything, and return the `Hardware` with the precision that is fastest on it.
 
     Args:
@@ -116,11 +102,11 @@ def prepare(*, seed, precision="auto"):
     return Hardware(strategy, precision, f"{device}, {precision}")
 
 
-def soft_labels(labels):
+def soft_labels(labels: np.ndarray) -> np.ndarray:
     """Return one-hot float32 (n, 7) from codes (n,).
 
     Raises:
-        ValueError: a code is not 0-6, such as that of a hidden label.
+        ValueError: a code is not 0-6, such as that of a removed label.
     """
     if len(labels) and not 0 <= np.min(labels) <= np.max(labels) < NUM_CLASSES:
         raise ValueError(
@@ -129,50 +115,61 @@ def soft_labels(labels):
     return np.eye(NUM_CLASSES, dtype=np.float32)[labels]
 
 
-def row_weights(labels, name):
-    """Return float32 (n,), mean 1: the weight of each row in the loss.
+def row_weights(labels: np.ndarray, name: str) -> np.ndarray:
+    """Return float32 (n,), mean 1: the weight of each image in the loss.
 
     Args:
         labels: codes (n,).
-        name: "none" (all 1), "balanced" (one over the frequency of the row's class) or "sqrt" (the
-            root of that, between the two).
+        name: "none" (all 1), "balanced" (one over the frequency of the image's class) or "sqrt"
+            (the root of that, between the two).
     """
-    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[name]
+    power = entry(CLASS_WEIGHTS, name)
     counts = np.maximum(np.bincount(labels, minlength=NUM_CLASSES), 1)
     weights = (1.0 / counts[labels]) ** power
     return (weights / weights.mean()).astype(np.float32)
 
 
-def batches(images, targets, weights, *, batch_size, augmentation, seed, first_step, last_step):
-    """Return a `tf.data.Dataset` of the batches from `first_step` up to `last_step`.
+def labelled(images: np.ndarray, labels: np.ndarray, class_weight: str) -> TrainingData:
+    """Return images uint8 (n, 48, 48) with labels (n,) as data to learn from."""
+    return TrainingData(images, soft_labels(labels), row_weights(labels, class_weight))
+
+
+def batches(
+    data: TrainingData,
+    *,
+    batch_size: int,
+    augmentation: str | Policy,
+    seed: int,
+    first_step: int,
+    last_step: int,
+) -> tf.data.Dataset:
+    """Return the batches (inputs, targets, weights) from `first_step` up to `last_step`.
 
     Batch k is the same in every run: the order of its pass and its augmentation follow from
-    (seed, pass) and (seed, k) alone. Every pass takes every row once, the last batch of a pass
-    being a smaller one where the rows do not divide.
+    (seed, pass) and (seed, k) alone. Every pass takes every image once, the last batch of a pass
+    being a smaller one where the images do not divide.
 
     Args:
-        images: uint8 (n, 48, 48).
-        targets: float32 (n, 7), rows that sum to 1.
-        weights: float32 (n,).
-        batch_size: rows a step.
+        data: to take them from.
+        batch_size: images a step.
         augmentation: a name or `Policy` of `augment`.
         seed: of the run.
         first_step: counted from the start of training.
         last_step: one past the last.
     """
-    count = len(images)
+    count = len(data.images)
     steps = math.ceil(count / batch_size)  # of a pass
-    images, targets, weights = (tf.constant(array) for array in (images, targets, weights))
+    images, targets, weights = map(tf.constant, (data.images, data.targets, data.weights))
 
     def batch(step):
         number, position = step // steps, step % steps
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count), seed=tf.stack([seed, tf.cast(number, tf.int32)])
         )
-        rows = order[position * batch_size : (position + 1) * batch_size]
-        pixels = tf.cast(tf.gather(images, rows), tf.float32)[..., tf.newaxis] / 255.0
+        chosen = order[position * batch_size : (position + 1) * batch_size]
+        pixels = tf.cast(tf.gather(images, chosen), tf.float32)[..., tf.newaxis] / 255.0
         pixels = augment(pixels, augmentation, tf.stack([seed, tf.cast(step, tf.int32)]))
-        return pixels, tf.gather(targets, rows), tf.gather(weights, rows)
+        return pixels, tf.gather(targets, chosen), tf.gather(weights, chosen)
 
     return (
         tf.data.Dataset.range(first_step, last_step, output_type=tf.int32)
@@ -182,58 +179,78 @@ def batches(images, targets, weights, *, batch_size, augmentation, seed, first_s
 
 
 def fit(
-    folder,
-    architecture,
-    training_data,
-    validation_data,
-    *,
-    recipe,
-    epochs,
-    steps_per_epoch=None,
-    batch_size=64,
-    augmentation="report",
-    seed=0,
-    hardware,
-    initial_weights=None,
-    batch_statistics="plain",
-    tensorboard=False,
-):
+    folder: Path, plan: Plan, data: TrainingData, validation: tuple[np.ndarray, np.ndarray]
+) -> None:
     """Train, and leave the best epoch in `folder/model.keras`; go on when `folder` has a state.
+
+    `folder/history.csv` gets a row an epoch. Its losses are cross-entropy without smoothing or
+    weights, so that runs of several recipes can be compared; its training accuracy is over the
+    images as augmented, with dropout on, against the targets' largest class.
 
     Args:
         folder: the run folder.
-        architecture: a name that `models.build` knows.
-        training_data: images uint8 (n, 48, 48), targets float32 (n, 7), weights float32 (n,).
-        validation_data: images uint8 (m, 48, 48), labels (m,). They choose the epoch that is kept.
-        recipe: a `Recipe`.
-        epochs: after each the validation rows are measured; an annealed recipe stretches over them.
-        steps_per_epoch: of an epoch, if not as many as a pass over the training rows takes.
-        batch_size: rows a step.
-        augmentation: a name of `augment.POLICIES`.
-        seed: of shuffling and augmentation (dropout and weights: see `prepare`).
-        hardware: of `prepare`.
-        initial_weights: list of arrays to start from, or None for random ones.
-        batch_statistics: what the validated and kept model normalises by: "plain" (see
-            `PlainBatchStatistics`) or "moving" averages, as Keras keeps them.
-        tensorboard: also write logs for TensorBoard into `folder/tensorboard`.
-
-    Returns:
-        list of dictionaries, one an epoch: what `history.csv` holds. Its losses are cross-entropy
-        without smoothing or weights, so that runs of several recipes can be compared; its training
-        accuracy is over the rows as augmented, with dropout on, against the targets' largest class.
+        plan: of the run.
+        data: to learn from.
+        validation: images uint8 (m, 48, 48) and labels (m,), which choose the epoch that is kept.
 
     Raises:
         ValueError: the loss became NaN or infinite.
     """
-    images, targets, weights = training_data
-    validation_images, validation_labels = validation_data
-    steps = steps_per_epoch or math.ceil(len(images) / batch_size)
+    recipe, (images, labels) = plan.recipe, validation
+    hardware = prepare(seed=plan.seed, precision=plan.precision)
+    print(
+        f"Training the {plan.architecture.upper()} on {len(data.images):,} images with "
+        f"{len(images):,} held out to choose the epoch; {hardware.description}."
+    )
+    steps = recipe.steps_per_epoch or math.ceil(len(data.images) / recipe.batch_size)
+    model = _compiled(plan, recipe.epochs * steps, hardware)
+    keeper = _KeepRun(folder, plan.architecture, recipe.epochs)
+    done = keeper.restore(model)
+    if done >= recipe.epochs:
+        return
+    callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
+    if recipe.precise_statistics:
+        callbacks.append(PreciseBatchNorm(data.images))
+    if plan.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    remaining = batches(
+        data,
+        batch_size=recipe.batch_size,
+        augmentation=recipe.augmentation,
+        seed=plan.seed,
+        first_step=done * steps,
+        last_step=recipe.epochs * steps,
+    )
+    try:
+        with _termination_as_interrupt():
+            model.fit(
+                remaining,
+                initial_epoch=done,
+                epochs=recipe.epochs,
+                steps_per_epoch=steps,
+                validation_data=(to_inputs(images), soft_labels(labels)),
+                validation_batch_size=128,
+                shuffle=False,  # `batches` has done it
+                callbacks=callbacks,
+                verbose=1 if sys.stdout.isatty() else 0,
+            )
+    except RuntimeError as error:
+        if "NaN" not in str(error) and "Invalid loss" not in str(error):
+            raise
+        raise ValueError(
+            f"{folder}: the loss is no longer a number after epoch {len(keeper.history)}: "
+            "choose a lower --learning-rate"
+        ) from error
+
+
+def _compiled(plan, total_steps, hardware):
+    """Return the network of a plan as it starts, ready for `fit`."""
     scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
     with scope, models.precision(hardware.precision):
-        model = models.logits_model(models.build(architecture, fused=True))
+        model = models.logits_model(models.build(plan.architecture, fused=True))
         model.compile(
-            optimizer=optimizer(recipe, epochs * steps),
-            loss=loss(recipe),
+            optimizer=optimizer(plan.recipe, total_steps),
+            loss=loss(plan.recipe),
             weighted_metrics=[],
             metrics=[
                 keras.metrics.CategoricalAccuracy(name="accuracy"),
@@ -242,52 +259,13 @@ def fit(
             jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
         )
         model.optimizer.build(model.trainable_variables)
-    if initial_weights is not None:
-        model.set_weights(initial_weights)
-    keeper = _KeepRun(Path(folder), architecture, epochs)
-    done = keeper.restore(model)
-    if done >= epochs:
-        return keeper.history
-    callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
-    if batch_statistics == "plain":
-        callbacks.append(PlainBatchStatistics(images))
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
-    data = batches(
-        images,
-        targets,
-        weights,
-        batch_size=batch_size,
-        augmentation=augmentation,
-        seed=seed,
-        first_step=done * steps,
-        last_step=epochs * steps,
-    )
-    with _termination_as_interrupt():
-        try:
-            model.fit(
-                data,
-                initial_epoch=done,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                validation_data=(to_inputs(validation_images), soft_labels(validation_labels)),
-                validation_batch_size=128,
-                shuffle=False,  # `batches` has done it
-                callbacks=callbacks,
-                verbose=1 if sys.stdout.isatty() else 0,
-            )
-        except RuntimeError as error:
-            if "NaN" not in str(error) and "Invalid loss" not in str(error):
-                raise
-            raise ValueError(
-                f"{folder}: the loss is no longer a number after epoch {len(keeper.history)}: "
-                "choose a lower --learning-rate"
-            ) from error
-    return keeper.history
+    if plan.initial_weights is not None:
+        model.set_weights(plan.initial_weights)
+    return model
 
 
-class PlainBatchStatistics(keras.callbacks.Callback):
-    """Gives a model the batch statistics of training images as they are, before each validation.
+class PreciseBatchNorm(keras.callbacks.Callback):
+    """Gives a model precise batch-norm statistics of unchanged images before each validation.
 
     The moving averages that BatchNormalization keeps come from augmented images with dropout on,
     which have other variances than the plain images that a trained model is asked about. Here each
@@ -303,7 +281,7 @@ class PlainBatchStatistics(keras.callbacks.Callback):
     "Understanding the disharmony between dropout and batch normalization", 2019.
     """
 
-    def __init__(self, images, *, batch_size=128, batches=24):
+    def __init__(self, images: np.ndarray, *, batch_size: int = 128, batches: int = 24):
         """Choose the images."""
         super().__init__()
         count = min(batches, math.ceil(len(images) / batch_size))
@@ -417,7 +395,7 @@ class _KeepRun(keras.callbacks.Callback):
         return [*model.variables, *model.optimizer.variables]
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Return "2 h 05 min", "7 min" or "40 s"."""
     minutes = round(seconds / 60)
     if minutes >= 60:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.augment import POLICIES, Policy, augment
+from common.augment import augment
+from common.recipes import POLICIES, Policy
 
 SEED = tf.constant([3, 7])
 

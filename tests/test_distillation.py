@@ -12,13 +12,27 @@ def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
     images = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     labels = np.array([0, 1, 2, 3, 4, 6])
     mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
-    asked = models.predict(models.load(trained_run)[0], images, views=2)
+    asked = models.predict(models.load(trained_run)[0], images, views=10)
     expected = 0.75 * training.soft_labels(labels) + 0.25 * asked
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
     monkeypatch.setattr(models, "predict", None)
     again = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
     np.testing.assert_array_equal(again, mixed)
+
+
+def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
+    trained_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(models, "predict", lambda *_, views: np.eye(7)[[0 if views == 2 else 3]])
+    asked = [trained_run], np.zeros((1, 48, 48), np.uint8), np.array([6])
+
+    def taught(views):
+        return distillation.targets(tmp_path, *asked, weight=1, views=views).argmax()
+
+    assert [taught(2), taught(10)] == [0, 3]
+    (tmp_path / "state").mkdir()
+    assert taught(2) == 3
 
 
 def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Hidden labels stay hidden; pseudo-labels and the ledger count as they should."""
+"""Removed labels stay removed; pseudo-labels and their statistics count as they should."""
 
 import argparse
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, runs, selftraining, training
+from common import data, outputs, runs, selftraining, training
 from common.labels import CLASS_NAMES
 
 
@@ -23,26 +23,26 @@ def split(faces):
     return data.split(faces, seed=0, validation=30)
 
 
-def test_a_share_of_the_labels_is_hidden_and_none_of_them_is_left(faces, split):
-    visible, hidden = selftraining.hide_labels(faces, split.train_rows, 0.4, seed=3)
-    assert len(hidden) == round(0.4 * len(split.train_rows))
-    assert set(hidden) < set(split.train_rows)
-    kept = np.setdiff1d(split.train_rows, hidden)
+def test_a_share_of_the_labels_is_removed_and_none_of_them_is_left(faces, split):
+    visible, unlabelled = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+    assert len(unlabelled) == round(0.4 * len(split.train_rows))
+    assert set(unlabelled) < set(split.train_rows)
+    kept = np.setdiff1d(split.train_rows, unlabelled)
     np.testing.assert_array_equal(visible[kept], faces.train_labels[kept])
     elsewhere = np.setdiff1d(np.arange(len(visible)), kept)
-    assert (visible[elsewhere] == selftraining.HIDDEN).all()
+    assert (visible[elsewhere] == selftraining.UNLABELLED).all()
     with pytest.raises(ValueError, match="expected labels 0-6, found -1"):
-        training.soft_labels(visible[hidden])
-    again = selftraining.hide_labels(faces, split.train_rows, 0.4, seed=3)
-    np.testing.assert_array_equal(again[1], hidden)
+        training.soft_labels(visible[unlabelled])
+    again = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+    np.testing.assert_array_equal(again[1], unlabelled)
 
 
 def test_copies_of_an_image_lose_their_labels_together(faces):
     images = faces.train_images.copy()
     images[100:180] = images[:80]
     doubled = replace(faces, train_images=images)
-    _, hidden = selftraining.hide_labels(doubled, np.arange(200), 0.5, seed=1)
-    lost = np.isin(np.arange(200), hidden)
+    _, unlabelled = selftraining.remove_labels(doubled, np.arange(200), 0.5, seed=1)
+    lost = np.isin(np.arange(200), unlabelled)
     np.testing.assert_array_equal(lost[100:180], lost[:80])
     assert 80 <= lost.sum() <= 100
 
@@ -50,7 +50,7 @@ def test_copies_of_an_image_lose_their_labels_together(faces):
 @pytest.mark.parametrize(("fraction", "words"), [(0, "between 0 and 1"), (0.99, "remove fewer")])
 def test_impossible_fractions_are_refused(faces, split, fraction, words):
     with pytest.raises(ValueError, match=words):
-        selftraining.hide_labels(faces, split.train_rows, fraction, seed=0)
+        selftraining.remove_labels(faces, split.train_rows, fraction, seed=0)
 
 
 def test_pseudo_labels_by_threshold_and_in_balance():
@@ -72,17 +72,19 @@ def test_pseudo_labels_by_threshold_and_in_balance():
     assert targets.shape == (0, 7)
 
 
-def test_the_ledger_counts_right_ones():
+def test_the_statistics_count_right_ones():
     probabilities = np.eye(7)[[0, 0, 3, 3, 6]]
     chosen = np.array([True, True, True, True, False])
-    rows = selftraining.ledger(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
+    rows = selftraining.statistics(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
     found = {row["class"]: (row["pseudo_labels"], row["right"]) for row in rows}
     assert found["angry"] == (2, 1)
     assert found["happy"] == (2, 2)
     assert found["neutral"] == (0, 0)
     assert found["all"] == (4, 3)
     assert [row["class"] for row in rows] == [*CLASS_NAMES, "all"]
-    assert "right" not in selftraining.ledger(1, probabilities, chosen)[0]
+    more = np.eye(7)[[0, 0, 3, 3, 6, 3]]  # the last never had a label
+    counted = selftraining.statistics(2, more, np.append(chosen, True), np.array([0, 1, 3, 3, 6]))
+    assert counted == rows
 
 
 def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
@@ -95,7 +97,7 @@ def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
 
 def test_all_take_the_same_steps(student):
     labelled = len(data.load_split(student / "split.npz").train_rows)
-    with np.load(student / "hidden.npz") as archive:
+    with np.load(student / "unlabelled.npz") as archive:
         steps = 2 * math.ceil((labelled + len(archive["rows"])) / 64)
     for part in ("teacher", "round-1", "."):
         arrays, record = runs.load_state(student / part)
@@ -117,18 +119,21 @@ def student(small_data, tmp_path_factory):
 
 
 def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
-    with np.load(student / "hidden.npz") as archive:
-        hidden = archive["rows"]
+    with np.load(student / "unlabelled.npz") as archive:
+        unlabelled = archive["rows"]
     for part in ("teacher", "round-1", "."):
         split = data.load_split(student / part / "split.npz")
-        assert not np.isin(hidden, split.train_rows).any()
-        assert not np.isin(split.validation_rows, hidden).any()
+        assert not np.isin(unlabelled, split.train_rows).any()
+        assert not np.isin(split.validation_rows, unlabelled).any()
     # Other removed labels, everything else alike, must not change a single weight.
-    ledger = pd.read_csv(student / "ledger.csv")
-    assert list(ledger[ledger["class"] == "all"]["pseudo_labels"]) == [len(hidden)] * 2
-    label_map = pd.read_csv(student / "pseudo_labels.csv")
-    assert sorted(label_map[label_map["round"] == 1]["row"]) == sorted(hidden)
-    assert {path.name for path in student.iterdir()} >= {"submission.csv", "ledger.png"}
+    statistics = pd.read_csv(student / "pseudo_label_statistics.csv")
+    assert list(statistics[statistics["class"] == "all"]["pseudo_labels"]) == [len(unlabelled)] * 2
+    table = pd.read_csv(student / "pseudo_labels.csv")
+    assert sorted(table[table["round"] == 1]["row"]) == sorted(unlabelled)
+    assert {path.name for path in student.iterdir()} >= {
+        "submission.csv",
+        "pseudo_label_statistics.png",
+    }
     compared = pd.read_csv(student / "comparison.csv")
     assert list(compared["model"]) == ["teacher", "student"]
     measured = runs.read_json(student / "metrics.json")["accuracy"]
@@ -156,10 +161,10 @@ def test_other_values_of_the_removed_labels_change_no_weight(student, small_data
     import semi_supervised
     from common import models
 
-    with np.load(student / "hidden.npz") as archive:
-        hidden = archive["rows"]
+    with np.load(student / "unlabelled.npz") as archive:
+        unlabelled = archive["rows"]
     lines = (small_data / "train.csv").read_text(encoding="ascii").splitlines()
-    for row in hidden:
+    for row in unlabelled:
         label, pixels = lines[row + 1].split(",")
         lines[row + 1] = f"{(int(label) + 1) % 7},{pixels}"
     (tmp_path / "data").mkdir()
@@ -170,11 +175,14 @@ def test_other_values_of_the_removed_labels_change_no_weight(student, small_data
     semi_supervised.main([*flags, "--epochs", "2", "--unlabelled", "0.5", "--rounds", "2"])
     pairs = zip(*(models.load(run)[0].get_weights() for run in (student, out)), strict=True)
     assert all(np.array_equal(left, right) for left, right in pairs)
-    ledgers = [pd.read_csv(run / "ledger.csv")["right"].to_numpy() for run in (student, out)]
-    assert not np.array_equal(*ledgers)
+    statistics = [
+        pd.read_csv(run / "pseudo_label_statistics.csv")["right"].to_numpy()
+        for run in (student, out)
+    ]
+    assert not np.array_equal(*statistics)
 
 
-def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
+def test_a_teacher_that_saw_the_labels_is_refused_or_a_caveat(
     trained_run, student, small_data, tmp_path
 ):
     import semi_supervised
@@ -188,15 +196,20 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_stamped(
         semi_supervised.main([*other, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
-    stamp = runs.read_json(tmp_path / "leak" / "config.json")["stamps"][0]
-    assert stamp.startswith("leak: ")
-    assert (tmp_path / "leak" / "comparison.txt").read_text().startswith(stamp)
+    caveat = runs.read_json(tmp_path / "leak" / "config.json")["caveats"][0]
+    assert caveat.startswith("leak: ")
+    assert said_of(tmp_path / "leak", "comparison")[0] == caveat
     # Nor may a student of it teach, though it saw no removed label itself.
     second = [*flags[:-1], str(tmp_path / "leak"), "--out", str(tmp_path / "second")]
     with pytest.raises(ValueError, match="found leak: the teacher"):
         semi_supervised.main(second)
     semi_supervised.main([*second, "--allow-leak"])
-    assert stamp in runs.read_json(tmp_path / "second" / "config.json")["stamps"]
+    assert caveat in runs.read_json(tmp_path / "second" / "config.json")["caveats"]
+
+
+def said_of(run, name):
+    (entry,) = [entry for entry in outputs.read(run)["outputs"] if entry["name"] == name]
+    return entry["sentences"]
 
 
 def test_a_threshold_that_no_pseudo_label_passes_ends_before_the_student_trains(

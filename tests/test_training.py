@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, models, runs, training
+from common import data, models, outputs, recipes, runs, training
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,7 @@ def some_batches(first=0, last=6, **changes):
     images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None], (10, 48, 48))
     targets = training.soft_labels(np.arange(10) % 7)
     weights = np.arange(10, dtype=np.float32)
-    data = training.batches(images, targets, weights, **options)
+    data = training.batches(training.TrainingData(images, targets, weights), **options)
     return [tuple(np.asarray(part) for part in batch) for batch in data]
 
 
@@ -64,19 +64,19 @@ def test_row_weights_balance_the_classes():
 
 
 def test_an_annealed_rate_rises_over_a_tenth_and_falls_to_nothing():
-    rate = training.optimizer(training.RECIPES["sgd"], 100)._learning_rate
+    rate = recipes.optimizer(recipes.RECIPES["sgd"], 100)._learning_rate
     rates = np.array([float(rate(step)) for step in range(101)])
     assert rates[0] == 0
     assert rates.argmax() == 10
     assert rates[10] == pytest.approx(0.05)
     assert rates[55] == pytest.approx(0.025)
     assert rates[100] == pytest.approx(0, abs=1e-8)
-    constant = training.optimizer(training.RECIPES["report"], 100)
+    constant = recipes.optimizer(recipes.RECIPES["report"], 100)
     assert float(constant.learning_rate) == pytest.approx(1e-3)
 
 
 def test_only_kernels_are_decayed():
-    optimizer = training.optimizer(training.RECIPES["sgd"], 100)
+    optimizer = recipes.optimizer(recipes.RECIPES["sgd"], 100)
     model = models.build("dnn")
     optimizer.build(model.trainable_variables)
     decayed = {v.name for v in model.trainable_variables if optimizer._use_weight_decay(v)}
@@ -96,8 +96,10 @@ def test_half_precision_stays_in_training(trained_run):
 
 
 def test_custom_recipe_changes_only_what_is_given():
-    recipe = training.custom_recipe("sgd", learning_rate=0.5, weight_decay=None)
+    recipe = recipes.custom_recipe("sgd", learning_rate=0.5, weight_decay=None)
     assert (recipe.learning_rate, recipe.weight_decay) == (0.5, 5e-3)
+    with pytest.raises(ValueError, match="unknown name 'lion': expected one of sgd, adamw, report"):
+        recipes.custom_recipe("lion")
 
 
 def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_data):
@@ -106,8 +108,11 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
         "config.json",
         "curves.png",
         "history.csv",
+        "layers.csv",
+        "manifest.json",
         "metrics.json",
         "model.keras",
+        "observations.txt",
         "predictions.npz",
         "split.npz",
         "state",
@@ -123,10 +128,21 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
         accuracy = (archive["probabilities"].argmax(axis=1) == labels).mean()
     assert accuracy == pytest.approx(result["accuracy"])
     assert result["n"] == 31
+    layers = pd.read_csv(trained_run / "layers.csv")
+    assert len(layers) == 1 + 9 + 9 + 8 + 1 + 3  # Flatten, Dense, BN, Dropout, logits, sums
+    assert list(layers["output"][:2]) == ["2,304", "512"]
+    sums = dict(zip(layers["layer"], layers["parameters"], strict=True))
+    assert (sums["all"], sums["non-trainable"]) == (result["parameters"], 5_120)
+    made = outputs.read(trained_run)
+    assert made["command"] == runs.read_json(trained_run / "config.json")["command"]
+    assert [run["weights"] for run in made["runs"]] == [result["model_sha256"]]
+    said = (trained_run / "observations.txt").read_text(encoding="utf-8")
+    assert said.startswith(f"DNN: validation accuracy {result['accuracy']:.3f} [")
+    assert f"Epoch {result['best_epoch']} of 2 is kept" in said
 
 
 def test_the_loss_of_a_perfect_answer_is_that_of_the_smoothing():
-    loss = training.loss(training.RECIPES["sgd"])
+    loss = recipes.loss(recipes.RECIPES["sgd"])
     target = training.soft_labels(np.array([2]))
     smooth = 0.9 * target + 0.1 / 7
     entropy = -(smooth * np.log(smooth)).sum()
@@ -161,7 +177,7 @@ def random_model(architecture, generator):
 
 
 def estimate(model, images, **options):
-    callback = training.PlainBatchStatistics(images, **options)
+    callback = training.PreciseBatchNorm(images, **options)
     callback.set_model(model)
     callback.on_test_begin()
 

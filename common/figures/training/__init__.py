@@ -1,0 +1,1 @@
+"""Figures of training and of self-training, one module each."""

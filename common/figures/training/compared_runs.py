@@ -1,0 +1,95 @@
+"""Two or three runs side by side, measured on the same images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from common import comparison
+from common.figures import style
+from common.figures.training.curves import curve
+
+TITLE = "Runs side by side"
+CAPTION = "Bars of accuracy have 95 % intervals; all are measured on the same images."
+BARS = (  # column of the table, how its numbers are written
+    ("validation accuracy", "{:.3f}"),
+    ("seconds an epoch", "{:.0f}"),
+    ("parameters", "{:,.0f}"),
+)
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """Runs side by side.
+
+    Attributes:
+        histories: name -> rows of `history.csv`.
+        scores: of `comparison.table`, one row a name, in the same order.
+        said: sentences about pairs of them.
+    """
+
+    histories: dict[str, list[dict]]
+    scores: pd.DataFrame
+    said: list[str]
+
+
+def compare(
+    named_runs: dict[str, Path], pairs: Sequence[tuple[str, str]], caveats: Sequence[str] = ()
+) -> ComparedRuns:
+    """Return finished runs on the same validation images, compared.
+
+    Args:
+        named_runs: name -> run folder, two or three.
+        pairs: of names, each to be compared image by image: the first minus the second.
+        caveats: sentences that belong before everything that is said.
+
+    Raises:
+        ValueError: a run is not finished, or held out other images.
+    """
+    said = list(caveats)
+    for first, second in pairs:
+        said += comparison.sentences(first, named_runs[first], second, named_runs[second])
+    histories = {name: comparison.load_history(run) for name, run in named_runs.items()}
+    return ComparedRuns(histories, comparison.table(named_runs), said)
+
+
+def table(result: ComparedRuns) -> pd.DataFrame:
+    """Return one row a run: accuracy with interval, size, time."""
+    return result.scores
+
+
+def sentences(result: ComparedRuns) -> list[str]:
+    """Return the caveats, and how the pairs compare."""
+    return result.said
+
+
+def draw(result: ComparedRuns) -> Figure:
+    """Return curves, accuracy with intervals, seconds an epoch and parameters of each run."""
+    figure, scores = style.new_figure(10, 5.6), result.scores
+    panels = figure.subplot_mosaic("LLLAAA\nBBSSPP", height_ratios=(2, 1.2))
+    colours = dict(
+        zip(result.histories, (style.TRAINING, style.VALIDATION, style.ACCENT), strict=False)
+    )
+    for name, history in result.histories.items():
+        for panel, quantity in (("L", "loss"), ("A", "accuracy")):
+            axes, colour = panels[panel], colours[name]
+            curve(axes, history, f"validation_{quantity}", f"{name}, validation", colour)
+            curve(axes, history, quantity, f"{name}, training", colour, linestyle="--", alpha=0.6)
+            axes.set(xlabel="epoch", ylabel=quantity)
+            axes.legend()
+    for panel, (column, form) in zip("BSP", BARS, strict=True):
+        axes, values = panels[panel], scores[column]
+        bars = axes.barh(scores["model"], values, color=[colours[name] for name in scores["model"]])
+        if panel == "B":
+            lengths = [values - scores["95 % low"], scores["95 % high"] - values]
+            axes.errorbar(values, scores["model"], xerr=lengths, fmt="none", ecolor="black")
+        axes.bar_label(bars, [form.format(value) for value in values], padding=14, fontsize=8)
+        axes.set_xlim(0, 1.35 * max(values))
+        axes.set_xlabel(column)
+        axes.invert_yaxis()
+    figure.suptitle(
+        f"{' and '.join(scores['model'])} on the same {scores['n'].iloc[0]:,} validation images"
+    )
+    return figure

@@ -1,0 +1,84 @@
+"""Loss and accuracy by epoch, and what they say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from common.figures import style
+
+TITLE = "Loss and accuracy by epoch"
+CAPTION = "The dotted line marks the epoch that is kept."
+RISE = 0.01  # of the validation loss that counts as one
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A network that was trained and measured.
+
+    Attributes:
+        name: of the network, as a title calls it.
+        history: rows of `history.csv`, one an epoch.
+        metrics: what `metrics.json` holds.
+    """
+
+    name: str
+    history: list[dict]
+    metrics: dict[str, Any]
+
+    @property
+    def score(self) -> str:
+        """The validation accuracy with its interval, for people."""
+        low, high = self.metrics["interval_95"]
+        return (
+            f"{self.name}: validation accuracy {self.metrics['accuracy']:.3f} "
+            f"[{low:.3f}, {high:.3f}], n = {self.metrics['n']:,}"
+        )
+
+
+def sentences(run: TrainedRun) -> list[str]:
+    """Return what the curves of a run say."""
+    history = run.history
+    kept = max(history, key=lambda row: row["validation_accuracy"])
+    lowest = min(history, key=lambda row: row["validation_loss"])
+    last = history[-1]["validation_loss"]
+    risen = last > lowest["validation_loss"] + RISE
+    return [
+        f"{run.score}.",
+        f"Epoch {kept['epoch']} of {len(history)} is kept; on the training images, as augmented "
+        f"and with dropout on, {kept['accuracy']:.3f} of the answers are the class that was "
+        "taught.",
+        f"The validation loss is lowest at epoch {lowest['epoch']} "
+        f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: "
+        + ("from there it rises, which is overfitting." if risen else "it does not rise again."),
+        f"All epochs together took {sum(row['seconds'] for row in history) / 60:,.1f} minutes.",
+    ]
+
+
+def draw(run: TrainedRun) -> Figure:
+    """Return loss and accuracy, training and validation, with the epoch kept marked."""
+    figure = style.new_figure(9, 3.6)
+    best = max(run.history, key=lambda row: row["validation_accuracy"])
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        curve(axes, run.history, quantity, "training", style.TRAINING)
+        curve(axes, run.history, f"validation_{quantity}", "validation", style.VALIDATION)
+        axes.axvline(best["epoch"], color="#888888", linestyle=":", linewidth=1)
+        axes.plot(
+            best["epoch"],
+            best[f"validation_{quantity}"],
+            "o",
+            color=style.VALIDATION,
+            label=f"kept: epoch {best['epoch']}, {best[f'validation_{quantity}']:.3f}",
+        )
+        axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    figure.suptitle(run.score)
+    return figure
+
+
+def curve(axes: Axes, history: list[dict], quantity: str, label: str, colour: str, **options: Any):
+    """Draw one column of a history by epoch; options are Matplotlib's for a line."""
+    epochs, values = zip(*((row["epoch"], row[quantity]) for row in history), strict=True)
+    axes.plot(epochs, values, label=label, color=colour, **options)
