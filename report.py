@@ -6,7 +6,7 @@
 Reads   finished runs (--cnn, --dnn, --semi-supervised) and, to look into them, the data they were
         trained on (--data); results/ for what was measured of the data and of speed.
 Writes  to --out: report.html, which holds all it shows and needs no network; overview.png, a sheet
-        with the most telling figures; a folder for each script that was run, with stage.json
+        with the most telling figures; a folder for each script that was run, with manifest.json
         (command, weights, versions, seconds), and its log.
 Expect  about five minutes on two CPU cores the first time, seconds afterwards: what is finished,
         on the same weights, is not done again. --from-scratch trains first, which takes hours, and
@@ -19,8 +19,8 @@ import signal
 import sys
 from pathlib import Path
 
-from common import cli, contents
-from common.runs import storage
+from common import cli
+from common.report import contents
 
 
 def build_parser():
@@ -55,93 +55,89 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.epochs and not args.from_scratch:
         raise ValueError("--epochs: expected --from-scratch too, as nothing else trains")
-    for key in contents.MODELS if args.from_scratch else ():
-        if getattr(args, key) != options.get_default(key):
-            raise ValueError(
-                f"--{key.replace('_', '-')}: expected no run beside --from-scratch, which makes it"
-            )
-        setattr(args, key, args.out / key)
-    from common import page, parts, records, stages
+    models = {key: getattr(args, key) for key in contents.MODELS}
+    if args.from_scratch:
+        for key, run in models.items():
+            if run != options.get_default(key):
+                raise ValueError(
+                    f"--{key.replace('_', '-')}: expected no run beside --from-scratch, which "
+                    "makes it"
+                )
+        models = {key: args.out / key for key in models}
+    from common import outputs, records
+    from common.figures.report import overview
+    from common.report import page, sections, stages
 
     for key, expected in contents.ARCHITECTURES.items():
-        records.check_architecture(getattr(args, key), expected)
-
-    storage.check_writable(args.out)
-    training, looking = _training(args), _looking(args)
-    failures = {}
-    if not args.no_run:
-        plan = [*(training if args.from_scratch else ()), *looking]
-        failures = stages.run_all(plan, args.out)
+        records.check_architecture(models[key], expected)
 
     flags = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--no-run"]
-    sources = parts.Sources(
+    output = outputs.Output(args.out, command=shlex.join(["python", "report.py", *flags]))
+    training, looking = _training(args, models), _looking(args, models)
+    plan = [*(training if args.from_scratch else ()), *looking]
+    failures = {} if args.no_run else stages.run_all(plan, args.out)
+
+    sources = sections.Sources(
         plan={stage.name: stage for stage in (*training, *looking)},
         failures=failures,
-        command=shlex.join(["python", "report.py", *flags]),
+        command=output.record["command"],
         trains=args.from_scratch,
         folder=args.out,
     )
-    content = parts.build(sources)
-    path = args.out / "report.html"
+    content = sections.build(sources)
+    path = output.file("report.html")
     size = page.write(path, **content)
+    if rows := sections.most_telling(sources):
+        output.add("overview", figure=overview.sheet(rows))
     gaps = sum(part["gaps"] for part in content["parts"])
-    print(f"Wrote report.html ({size / 2**20:.1f} MiB; gaps: {gaps or 'none'}) to {args.out}.")
-    if parts.draw_overview(sources):
-        print(f"Wrote overview.png, the most telling figures on one sheet, to {args.out}.")
-    print(f"Open the page in a browser: {path.resolve().as_uri()}")
+    print(f"report.html: {size / 2**20:.1f} MiB; gaps: {gaps or 'none'}.")
+    output.finish(f"Open the page in a browser: {path.resolve().as_uri()}")
     if failures:
         sys.exit(1)
 
 
-def _training(args):
+def _training(args, models):
     """Return the stages that train the three runs, in order."""
-    from common.stages import Stage
+    from common.report.stages import Stage
 
     flags = ["--seed", str(args.seed)]
     flags += [] if args.data is None else ["--data", args.data]
     flags += [] if args.epochs is None else ["--epochs", str(args.epochs)]
-    plan = []
-    for key, (_, script) in contents.MODELS.items():
-        compared = key == "semi_supervised"
-        plan.append(
-            Stage(
-                key,
-                getattr(args, key),
-                [script, *flags, *(["--ceiling", str(args.cnn)] if compared else [])],
-                ["metrics.json", *(file for file, *_ in contents.FIGURES[key])],
-                reads=[args.cnn] if compared else [],
-                trains=True,
-            )
+    ceiling = {"semi_supervised": ["--ceiling", str(models["cnn"])]}
+    return [
+        Stage(
+            key,
+            models[key],
+            [script, *flags, *ceiling.get(key, [])],
+            reads=(models["cnn"],) if key in ceiling else (),
+            trains=True,
         )
-    return plan
+        for key, (_, script) in contents.MODELS.items()
+    ]
 
 
-def _looking(args):
+def _looking(args, models):
     """Return the stages that look into the runs, in the report's order."""
-    from common.stages import Stage
+    from common.report.stages import Stage
 
-    plan = []
+    flags = ["--seed", str(args.seed)]
+    flags += [] if args.data is None else ["--data", args.data]
     parts = ("--part", "ascent", "outputs", "classes")
-    for name, script, model, *more in (
-        ("confusion", "confusion.py", args.cnn),
-        ("saliency", "saliency.py", args.cnn),
-        ("filter_vis", "filter_vis.py", args.cnn, *parts),
-        ("filter_vis_semi_supervised", "filter_vis.py", args.semi_supervised, *parts),
-        ("adversarial", "adversarial.py", args.cnn),
-    ):
-        files = [file for file, *_ in contents.FIGURES[name]]
-        plan.append(
-            Stage(
-                name,
-                args.out / name,
-                [script, "--model", str(model), "--seed", str(args.seed), *more],
-                [file for file in files if file not in contents.NEED_DATA],
-                optional=[file for file in files if file in contents.NEED_DATA],
-                reads=[model],
-                where=[] if args.data is None else ["--data", args.data],
-            )
+    return [
+        Stage(
+            name,
+            args.out / name,
+            [script, "--model", str(models[key]), *flags, *more],
+            reads=(models[key],),
         )
-    return plan
+        for name, script, key, *more in (
+            ("confusion", "confusion.py", "cnn"),
+            ("saliency", "saliency.py", "cnn"),
+            ("filter_vis", "filter_vis.py", "cnn", *parts),
+            ("filter_vis_semi_supervised", "filter_vis.py", "semi_supervised", *parts),
+            ("adversarial", "adversarial.py", "cnn"),
+        )
+    ]
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def main():
             }
             for name, (seconds, memory) in medians.items()
         ],
+        title="Loading the data",
     )
 
 

@@ -77,6 +77,7 @@ def main():
             }
             for name, (rate, busy, difference) in medians.items()
         ],
+        title="Prediction",
     )
 
 

@@ -29,6 +29,7 @@ def main():
             {"command": name, "seconds": value, "times as fast": slowest / value}
             for name, value in seconds.items()
         ],
+        title="Answering --help",
     )
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -10,10 +9,8 @@ import time
 
 import pandas as pd
 
-from common import contents, page, records
-from common.runs import provenance, storage
-
-RESULTS = provenance.PROJECT / "results"
+from common.report import results
+from common.runs import provenance
 
 
 def alternate(contenders, *, rounds):
@@ -115,63 +112,15 @@ def medians(measured):
     }
 
 
-def finish(script, folder, flags):
-    """Run a training script to its end unless it has been there; go on where it was stopped.
-
-    Raises:
-        ValueError: the folder holds a run that another command began.
-    """
-    begin = [script, "--out", str(folder), *flags]
-    begun = (folder / "config.json").exists()
-    if begun:
-        recorded = storage.read_json(folder / "config.json").get("command")
-        if recorded != shlex.join(["python", *begin]):
-            raise ValueError(
-                f"{folder}: expected a run of {shlex.join(['python', *begin])}, found one of "
-                f"{recorded}: choose another --out"
-            )
-    if (folder / "metrics.json").exists() and (
-        script != "semi_supervised.py" or (folder / "comparison.csv").exists()
-    ):
-        return
-    command = [script, "--out", str(folder), "--resume"] if begun else begin
-    print(shlex.join(["python", *command]), flush=True)
-    subprocess.run([sys.executable, *command], cwd=provenance.PROJECT, check=True)
-
-
-def machine():
-    """Return what this machine is, for example "2 x AMD EPYC"."""
-    facts = provenance.provenance()["machine"]
-    return f"{facts['cpus']} x {facts['processor']}"
-
-
-def record(*names, finished=()):
-    """Keep in `results/made.json` what made tables and figures: the page of the report says it.
-
-    Args:
-        names: of the files, without their ends.
-        finished: run folders that they show.
-    """
-    path = RESULTS / contents.MADE
-    facts = provenance.provenance()
-    facts["finished"] = facts.pop("started")
-    facts["runs"] = page.made("", *map(records.read, finished))["runs"]
-    known = storage.read_json(path) if path.exists() else {}
-    storage.write_json(path, known | dict.fromkeys(names, facts))
-
-
-def publish(name, rows, finished=()):
-    """Print rows as a table, keep them in `results/<name>.csv`, and record what made it.
+def publish(name: str, rows: list[dict], *, title: str = "") -> None:
+    """Print rows as a table, and keep them in `results/` with the machine that was measured.
 
     Args:
         name: of the table.
         rows: list of dictionaries with the same keys.
-        finished: run folders that it shows.
+        title: of the table on the page of the report; its name unless given.
     """
-    table = pd.DataFrame(rows).assign(machine=machine())
+    table = pd.DataFrame(rows).assign(machine=results.machine())
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
     print(table["machine"][0])
-    path = RESULTS / f"{name}.csv"
-    storage.write_text(path, table.to_csv(index=False, float_format="%.4g"))
-    record(name, finished=finished)
-    print(f"Wrote {path.relative_to(provenance.PROJECT)}.")
+    results.publish(name, title=title or name.replace("_", " ").capitalize(), table=table)

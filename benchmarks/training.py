@@ -95,6 +95,7 @@ def main():
             }
             for name, (rate, share) in medians.items()
         ],
+        title="Training the CNN",
     )
 
 

@@ -1,15 +1,11 @@
-"""What a finished run recorded of itself: who made it, its layers, its curves in words."""
+"""What a finished run recorded of itself: who made it, its scores, its curves in words."""
 
-import json
-import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import comparison
 from common.runs import storage
 
-SHOWN = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 RISE = 0.01  # of the validation loss that counts as one
 
 
@@ -71,47 +67,6 @@ def check_architecture(folder, expected):
         raise ValueError(f"{folder}: expected a run of the {expected}, found one of the {found}")
 
 
-def layer_table(run):
-    """Return the layers of a run with output and parameters: a list of dictionaries.
-
-    The file of the weights says how its layers are wired; no Keras is needed to read it. The last
-    rows are the sums: all parameters, those that are trained, and the batch statistics.
-
-    Args:
-        run: a `Run`.
-
-    Raises:
-        ValueError: the file is damaged, or its layers do not add up to the recorded parameters.
-    """
-    path = run.folder / "model.keras"
-    rows, fixed, shapes = [], 0, {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read("config.json"))["config"]["layers"]
-        for layer in layers:  # what a layer takes is what the layer before it puts out
-            for tensor in _tensors(layer["inbound_nodes"]):
-                shapes[tensor["keras_history"][0]] = tensor["shape"][1:]
-        for layer in layers:
-            kind, name = layer["class_name"], layer["config"]["name"]
-            if kind in SHOWN:
-                count = _parameters(kind, layer["config"], layer.get("build_config"))
-                fixed += count // 2 if kind == "BatchNormalization" else 0
-                shape = " x ".join(f"{size:,}" for size in shapes.get(name, ()))
-                rows.append({"layer": name, "output": shape, "parameters": count or ""})
-    except (*comparison.UNREADABLE, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{path}: expected the weights of a run, found none ({error!r})"
-        ) from error
-    total, stated = sum(row["parameters"] or 0 for row in rows), run.metrics.get("parameters")
-    if total != stated:
-        raise ValueError(
-            f"{path}: expected layers with {stated} parameters, found {total}: the table knows the "
-            "report's layers alone"
-        )
-    sums = {"all": total, "trainable": total - fixed, "non-trainable": fixed}
-    return rows + [{"layer": name, "output": "", "parameters": sums[name]} for name in sums]
-
-
 def curve_sentences(run):
     """Return what the curves of a run say.
 
@@ -142,23 +97,3 @@ def curve_sentences(run):
         raise ValueError(
             f"{run.folder / 'history.csv'}: expected the history of a run, found no {error}"
         ) from error
-
-
-def _parameters(kind, config, built):
-    """Return how many parameters a layer has; its kind is one of `SHOWN`."""
-    if kind == "BatchNormalization":
-        return 4 * built["input_shape"][-1]
-    if kind not in ("Conv2D", "Dense"):
-        return 0
-    units = config["filters" if kind == "Conv2D" else "units"]
-    weights = math.prod(config.get("kernel_size", ())) * built["input_shape"][-1] * units
-    return weights + units * bool(config["use_bias"])
-
-
-def _tensors(value):
-    """Yield the tensors in the (nested) inputs of a layer."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        yield value["config"]
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)

@@ -1,22 +1,17 @@
-"""What the benchmarks compute from their measurements, and which runs they accept."""
+"""What the benchmarks compute from their measurements, and what they keep of them."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import honest_data, self_training, time_to_accuracy, timing
-from common.labels import CLASS_NAMES
-from common.runs import provenance, storage
-
-ROOT = Path(__file__).parents[1]
+from benchmarks import timing
+from common import outputs
+from common.report import results
 
 
 @pytest.fixture(autouse=True)
-def results(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """Keep tables out of the project's results/."""
-    monkeypatch.setattr(timing, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -33,104 +28,13 @@ def test_medians_are_taken_number_by_number():
     assert timing.medians({"x": [[1, 30], [2, 10], [9, 20]]}) == {"x": [2, 20]}
 
 
-def test_what_made_a_table_is_kept_beside_that_of_others(results, capsys, monkeypatch):
-    monkeypatch.setattr(provenance, "PROJECT", results.parent)
-    timing.publish("one", [{"accuracy": 0.5}])
-    first = storage.read_json(results / "made.json")
-    timing.publish("two", [{"accuracy": 0.6}], [ROOT / "pretrained/dnn"])
-    made = storage.read_json(results / "made.json")
-    assert made["one"] == first["one"]
-    assert made["one"]["runs"] == []
-    (shown,) = made["two"]["runs"]
-    weights = storage.read_json(ROOT / "pretrained/dnn/metrics.json")["model_sha256"]
-    assert weights.startswith(shown["weights"])
-    assert {"command", "versions", "machine", "finished"} <= made["two"].keys()
-    assert "results/two.csv" in capsys.readouterr().out
-
-
-def test_a_run_that_another_command_began_is_no_result(tmp_path):
-    folder = tmp_path / "run"
-    command = f"python train_cnn.py --out {folder} --epochs 2"
-    storage.write_json(folder / "config.json", {"command": command})
-    storage.write_json(folder / "metrics.json", {})
-    timing.finish("train_cnn.py", folder, ["--epochs", "2"])  # finished: returns at once
-    for script, epochs in (("train_cnn.py", "3"), ("train_dnn.py", "2")):
-        with pytest.raises(ValueError, match=r"expected a run of python .* choose another --out"):
-            timing.finish(script, folder, ["--epochs", epochs])
-
-
-def test_minutes_until_an_accuracy_is_first_reached():
-    history = [{"minutes": m, "validation_accuracy": a} for m, a in ((1, 0.4), (2, 0.6), (3, 0.5))]
-    assert time_to_accuracy.minutes_until(history, 0.5) == 2
-    assert time_to_accuracy.minutes_until(history, 0.7) is None
-
-
-@pytest.mark.parametrize(
-    ("differences", "verdict"),
-    [
-        ([0.01, 0.012, 0.011], "a gain"),
-        ([-0.01, -0.012, -0.011], "a loss"),
-        ([0.01, -0.02, 0.015], "no effect that can be told from noise"),
-        ([0.01], "one seed: no interval"),
-    ],
-)
-def test_the_verdict_on_self_training_is_that_of_the_interval(differences, verdict):
-    group = pd.DataFrame({"difference": differences})
-    group[["baseline", "self-training", "all labels"]] = 0.5
-    assert verdict in self_training.sentence(0.5, group)
-
-
-def test_a_mean_over_groups_is_as_uncertain_as_there_are_groups():
-    values = np.random.default_rng(0).normal(size=400)
-    alone = honest_data.mean_by_group(values, np.arange(400))
-    copied = honest_data.mean_by_group(np.repeat(values, 9), np.repeat(np.arange(400), 9))
-    assert alone == pytest.approx(copied)
-    assert alone[2] - alone[1] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-
-
-def test_twins_are_compared_network_by_network(results):
-    groups = np.array([0, 0, 1, 1, 2, 3])
-    right_unseen = np.array([True, False, False, False, True, False])
-    right_seen = np.array([1, 0.5, 1, 0.5, 0.5, 0])
-    said = honest_data.twins(groups, right_unseen, right_seen, 0.1)
-    table = pd.read_csv(results / "data_twins.csv")
-    assert list(table["n"]) == [4, 2]
-    assert list(table["images"]) == [2, 2]
-    assert list(table["difference"]) == [0.5, -0.25]
-    assert "add at most about 5.0 points" in said
-    assert "no twins" in honest_data.twins(np.arange(6), right_unseen, right_seen, 0.1)
-
-
-def test_what_networks_remember_is_the_difference_between_seen_and_unseen_images(results):
-    seen = np.arange(400) < 300
-    right = np.where(seen, np.arange(400) % 10 > 0, np.arange(400) % 2 > 0)
-    answers = {Path("nets/good"): (right, seen), Path("nets/level"): (np.full(400, True), seen)}
-    (said,) = honest_data.remembered(np.arange(400) // 2, answers, 0.1)
-    table = pd.read_csv(results / "data_remembered.csv")
-    assert list(table["difference"]) == [pytest.approx(0.4), 0]
-    assert list(table["images trained on"]) == [150, 150]
-    # Pairs of a right and a wrong row leave the unseen half no spread.
-    assert table["95 % high"][0] - table["95 % low"][0] == pytest.approx(0.07, abs=0.03)
-    assert "at most about 4.0 points" in said
-    assert "nets/good" in said
-    assert honest_data.remembered(np.arange(400), {}, 0.1) == []
-
-
-def test_a_label_is_doubted_where_another_class_is_as_sure_as_of_its_own(results, tmp_path):
-    """Northcutt's rule on three rows of two classes: the last is labelled 0 and looks like 1."""
-    unseen = np.zeros((21, 7))
-    labels = np.repeat(np.arange(7), 3)
-    unseen[np.arange(21), labels] = 1
-    unseen[2] = [0.1, 0.9, 0, 0, 0, 0, 0]
-    unseen[5] = [0, 0.6, 0.4, 0, 0, 0, 0]
-    said = honest_data.noise(labels, np.arange(21), unseen, tmp_path)
-    doubted = pd.read_csv(tmp_path / "doubtful.csv")
-    assert doubted.to_dict("records") == [
-        {"row": 2, "label": CLASS_NAMES[0], "doubted for": CLASS_NAMES[1], "probability": 0.9,
-         "of the label": 0.1}
-    ]  # fmt: skip
-    assert "4.8%" in said
-    table = pd.read_csv(results / "data_noise.csv")
-    assert list(table["doubted"]) == [pytest.approx(1 / 3, abs=1e-4)] + [0] * 6
-    unseen[2] = np.eye(7)[0]
-    assert "doubt no label" in honest_data.noise(labels, np.arange(21), unseen, tmp_path)
+def test_a_table_is_kept_with_the_machine_and_what_made_it(folder, capsys):
+    timing.publish("benchmark_one", [{"way": "ours", "seconds": 0.123456789}])
+    timing.publish("benchmark_two", [{"way": "ours", "seconds": 2}], title="The second")
+    (row,) = pd.read_csv(folder / "benchmark_one.csv").to_dict("records")
+    assert row == {"way": "ours", "seconds": 0.123457, "machine": results.machine()}
+    made = outputs.read(folder, "benchmark_one.json")
+    assert {"command", "versions", "machine", "git_commit"} <= made.keys()
+    first, second = (made["outputs"][0]["title"] for made in results.read("benchmark_*"))
+    assert (first, second) == ("Benchmark one", "The second")
+    assert "benchmark_two.csv" in capsys.readouterr().out

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import report
-from common import contents, page, records
-from common.figures import overview
+from common import outputs, records
+from common.figures.report import overview
+from common.report import contents, earlier, page, results, stages
 from common.runs import provenance, storage
 
 ROOT = Path(__file__).parents[1]
@@ -22,24 +23,54 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
 DATA_HASH, ROWS = "d" * 64, 40
-LOOKERS = {"confusion": 9, "saliency": 3, "filter_vis": 4, "adversarial": 3}
+LOOKERS = {
+    "confusion": ("confusion", "mistakes"),
+    "saliency": ("saliency",),
+    "filter_vis": ("ascent_conv2d_1_step90", "classes"),
+    "adversarial": ("examples", "robustness"),
+}
 # Stands in for every script: notes how it was called, then writes what `project` told it to.
 FAKE = """
-import json, shutil, sys
+import json, shutil, sys, types
 from pathlib import Path
+sys.path.insert(0, {root!r})
+from common import outputs
+style = types.ModuleType("common.figures.style")  # Matplotlib takes long to import
+style.save = lambda figure, path, source: shutil.copy(figure, path)
+sys.modules[style.__name__] = style
 here = Path(__file__)
 orders = json.loads((here.parent / "orders.json").read_text())[here.stem]
 with (here.parent / "calls.txt").open("a") as calls:
     print(here.stem, *sys.argv[1:], file=calls)
-out = Path(sys.argv[sys.argv.index("--out") + 1])
+flags = dict(zip(sys.argv[1:], sys.argv[2:]))
+out = Path(flags["--out"])
 out.mkdir(parents=True, exist_ok=True)
+template = here.parent / "template"
+if orders["trains"]:
+    (out / "config.json").write_text("{{}}")
 if orders.get("fails"):
-    (out / "config.json").write_text("{}")
     print("Traceback", "ValueError: it <b>broke</b>", "", sep="\\n", file=sys.stderr)
     sys.exit(3)
-for name in orders["writes"]:
-    shutil.copy(here.parent / "template" / name, out)
-print("Faces look alike.", "Wrote much.", "Next: rest", sep="\\n")
+if orders["trains"]:
+    for path in template.iterdir():
+        shutil.copy(path, out)
+output = outputs.Output(
+    out, models=[Path(flags["--model"])] if "--model" in flags else [out],
+    argv=[flag for flag in sys.argv[1:] if flag != "--resume"],
+)
+for name in orders["shows"]:
+    title = name.capitalize()
+    output.add(
+        name, title=title, caption=f"How to read {{name}}.", figure=template / "x.png",
+        table=[{{"class": "fear", "share": 0.25, "hidden": 7}}], columns=("class", "share"),
+        sentences=["Faces look alike."],
+    )
+output.add("untitled", table=[{{"secret": 1}}], arrays={{"a": [1]}})
+for name in orders.get("misses", ()):
+    output.miss(name, name.capitalize(), "There are no data.")
+if orders.get("stops"):
+    sys.exit(0)
+output.finish("Next: rest")
 """
 
 
@@ -48,34 +79,17 @@ def project(tmp_path, monkeypatch):
     """A project folder of scripts that only pretend, with the run of a CNN in pretrained/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(provenance, "PROJECT", tmp_path)
-    template = make_run(tmp_path / "template")
-    orders = {}
-    for stages, script in (
-        *(((key,), script) for key, (_, script) in contents.MODELS.items()),
-        (("confusion",), "confusion.py"),
-        (("saliency",), "saliency.py"),
-        (("filter_vis", "filter_vis_semi_supervised"), "filter_vis.py"),
-        (("adversarial",), "adversarial.py"),
-    ):
-        (tmp_path / script).write_text(FAKE, encoding="utf-8")
-        images = [file.replace("*", "x") for name in stages for file, *_ in contents.FIGURES[name]]
-        tables = [file for name in stages for file, *_ in contents.TABLES.get(name, ())]
-        for file in images:
-            (template / file).write_bytes(PNG)
-        for file in tables:
-            columns = contents.TABLES[stages[0]][0][2] or ("class", "share")
-            (template / file).write_text(",".join(columns) + "\n" + ",".join("0" * len(columns)))
-        orders[Path(script).stem] = {"writes": images + tables}
-    for key in contents.MODELS:
-        orders[Path(contents.MODELS[key][1]).stem]["writes"] += RUN_FILES
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
+    make_run(tmp_path / "template")
+    (tmp_path / "template" / "x.png").write_bytes(PNG)
+    orders = {name: {"trains": False, "shows": shown} for name, shown in LOOKERS.items()}
+    for _, script in contents.MODELS.values():
+        orders[Path(script).stem] = {"trains": True, "shows": ["curves", "layers"]}
+    for name in orders:
+        (tmp_path / f"{name}.py").write_text(FAKE.format(root=str(ROOT)), encoding="utf-8")
     storage.write_json(tmp_path / "orders.json", orders)
     make_run(tmp_path / "pretrained" / "cnn")
     return tmp_path
-
-
-RUN_FILES = [
-    *("config.json", "metrics.json", "history.csv", "predictions.npz", "model.keras", "curves.png")
-]
 
 
 def make_run(folder, *, weights=b"weights", command="python train_cnn.py --epochs 3"):
@@ -150,23 +164,27 @@ def make_page(*argv, out="outputs/report"):
 def test_the_whole_report_in_order(project, capsys):
     make_run(project / "pretrained" / "dnn", command="python train_dnn.py")
     student = make_run(project / "pretrained" / "semi_supervised", weights=b"student")
-    for file in ("ledger.png", "comparison.png", "ledger.csv", "comparison.csv"):
-        (student / file).write_bytes((project / "template" / file).read_bytes())
-    (student / "comparison.txt").write_text("The student is level.\n")
     config = storage.read_json(student / "config.json")
     config |= {"stamps": ["leak: it saw them"]}
     config["flags"] |= {"teacher": "cnn_of_then", "initial_weights": ["one", "two"]}
     storage.write_json(student / "config.json", config)
-    results = project / "results"
-    results.mkdir()
-    (results / "data_twins.csv").write_text("rows,share\ncopies,0.04309\n")
-    (results / "data_notes.txt").write_text("Labels are doubtful.\n")
-    (results / "accuracy_networks.csv").write_text("network,accuracy\nseven,0.7071\n")
-    shown = {"folder": "nets/seven", "seed": 7, "data": "abc", "weights": "def"}
-    facts = {"command": "python -m benchmarks.scores", "runs": [shown]}
-    storage.write_json(results / "made.json", {"accuracy_networks": facts})
-    (results / "benchmark_loading.csv").write_text("way,seconds\npandas,55.74\n")
-    (results / "self_training.csv").write_text("unlabelled,difference\n0.5,0.01\n")
+    output = outputs.Output(student, command="python semi_supervised.py", models=[student])
+    (student / "ledger.png").write_bytes(PNG)
+    output.add("layers", title="Layers again", table=[{"layer": "logits", "parameters": 903}])
+    output.add("ledger", title="Pseudo-labels", table=[{"class": "sad", "right": 0.6544}])
+    output.say("The student is level.")
+    output.finish()
+    for name, title, row in (
+        ("data_notes", "Twins", {"rows": "copies", "share": 0.04309}),
+        ("benchmark_loading", "Loading the data", {"way": "pandas", "seconds": 55.74}),
+        ("self_training_dnn", "Self-training", {"unlabelled": 0.5, "difference": 0.01}),
+    ):
+        results.publish(name, title=title, table=[row], sentences=[f"{title} is doubtful."])
+    seven = make_run(Path("nets/seven"), weights=b"seven")
+    title = "Networks alone and averaged"
+    table = [{"network": "seven", "accuracy": 0.7071}]
+    results.publish("accuracy_networks", [seven], title=title, table=table)
+    capsys.readouterr()
     seen = make_page()
 
     assert [heading.split(". ", 1)[0] for heading in seen.headings] == [
@@ -176,30 +194,46 @@ def test_the_whole_report_in_order(project, capsys):
         title for title, *_ in contents.PARTS
     ]
     images = seen.all("img")
-    assert len(images) == sum(map(len, contents.FIGURES.values())) + 1
-    assert all(image["alt"] and image["src"].startswith("data:image/png;") for image in images)
+    of_runs_and_stages = ["Loss and accuracy of the CNN by epoch"]
+    of_runs_and_stages += ["Loss and accuracy of the DNN by epoch", "CNN and DNN side by side"]
+    of_runs_and_stages += ["Confusion", "Mistakes", "Saliency"]
+    of_runs_and_stages += ["Ascent_conv2d_1_step90", "Classes"]
+    bonus = ", semi-supervised CNN (bonus 2.1)"
+    of_runs_and_stages += [f"Ascent_conv2d_1_step90{bonus}", f"Classes{bonus}"]
+    of_runs_and_stages += ["Examples", "Robustness"]
+    assert [image["alt"] for image in images] == of_runs_and_stages
+    assert all(image["src"].startswith("data:image/png;") for image in images)
     for published in ("0.69407", "0.41794", "67 of 80"):
         assert published in seen.text
     assert "0.625 [0.470, 0.758]" in seen.text
-    for sentence in ("Faces look alike.", "Stamped: leak: it saw them.", "The student is level."):
+    for sentence in ("Faces look alike.", "Caveat: leak: it saw them.", "The student is level."):
         assert sentence in seen.text
     assert "began with the weights of one, two" in seen.text
     assert "learned from the answers of cnn_of_then as" in seen.text
     assert "right on 62.5% and the DNN on 62.5%" in seen.text
-    assert "Labels are doubtful." in seen.text
+    assert "How to read saliency." in seen.text
+    assert "Twins is doubtful." in seen.text
+    assert "0.654" in seen.text
     assert "0.0431" in seen.text
     assert "55.7" in seen.text
     assert "0.707" in seen.text
     assert "Networks alone and averaged" in seen.text
-    scored = "Made by python -m benchmarks.scores · run nets/seven , seed 7, data abc , weights def"
-    assert scored in seen.text
-    assert "Wrote much" not in seen.text
-    # The one gap: the fake weights hold no layers, for either network.
+    weights = storage.sha256(seven / "model.keras")[:12]
+    assert f"run nets/seven , seed 77, data {DATA_HASH[:12]} , weights {weights}" in seen.text
+    # Only columns that a manifest names, and nothing that has no title or stands elsewhere.
+    assert "hidden" not in seen.text
+    assert "secret" not in seen.text
+    assert "Layers again" not in seen.text
+    assert "Next: rest" not in seen.text
+    # The gaps: neither run in pretrained/ has a table of its layers.
     assert seen.text.count("Missing: ") == seen.text.count("Missing: Layers of the") == 2
+    assert "pretrained/cnn was trained before runs kept it. This fills the gap: " in seen.text
     printed = capsys.readouterr().out
-    assert "Wrote report.html" in printed
-    assert "Wrote overview.png" in printed
+    assert "gaps: 2." in printed
+    assert "Wrote overview.png, report.html and manifest.json to outputs/report." in printed
     assert Path("outputs/report/overview.png").is_file()
+    shown = outputs.read("outputs/report/cnn_and_dnn")
+    assert [run["folder"] for run in shown["runs"]] == ["pretrained/cnn", "pretrained/dnn"]
 
 
 def test_pictures_on_a_sheet_keep_their_shape_and_fill_the_rows(tmp_path):
@@ -232,8 +266,8 @@ def test_each_figure_says_what_made_it(project):
             f"{weights[:12]}"
         ) in seen.text
     assert seen.text.count("Made by ") >= len(seen.all("img"))
-    record = storage.read_json(project / "outputs/report/saliency/stage.json")
-    assert record["weights"] == {"pretrained/cnn": weights}
+    record = outputs.read(project / "outputs/report/saliency")
+    assert {run["folder"]: run["weights"] for run in record["runs"]} == {"pretrained/cnn": weights}
     assert {"command", "seconds", "versions", "machine"} <= record.keys()
 
 
@@ -260,7 +294,7 @@ def test_a_missing_run_is_a_gap_with_its_command(project):
         "python semi_supervised.py --seed 0 --ceiling pretrained/cnn --out pretrained/semi_super",
         "python report.py --dnn runs/dnn",
         "python -m benchmarks.training",
-        "python -m benchmarks.honest_data",
+        "python -m experiments.honest_data",
     ):
         assert command in seen.text
     assert "Missing: saliency.py on pretrained/cnn." in seen.text
@@ -288,7 +322,7 @@ def test_what_is_finished_is_not_run_again(project, capsys):
     Path("outputs/report/saliency/saliency.png").unlink()
     make_page("--data", "elsewhere")
     assert [line.split()[0] for line in calls(project)[len(LOOKERS) :]] == ["saliency"]
-    assert calls(project)[-1].endswith("--data elsewhere")
+    assert "--data elsewhere" in calls(project)[-1]
 
     # ... and all of them when the weights are others, without which the old figures do not count.
     make_run(project / "pretrained" / "cnn", weights=b"others")
@@ -307,18 +341,49 @@ def test_weights_that_the_run_did_not_measure_are_refused(project):
     assert "expected the weights that metrics.json measured" in seen.text
 
 
-def test_faces_that_were_left_out_for_want_of_data_come_later(project):
-    writes = json.loads((project / "orders.json").read_text())["confusion"]["writes"]
-    without = [name for name in writes if name not in contents.NEED_DATA]
-    change_orders(project, "confusion", writes=without)
+def test_what_was_left_out_for_want_of_data_comes_later(project):
+    change_orders(project, "confusion", shows=["confusion"], misses=["mistakes"])
     seen = make_page()
-    assert (
-        "Missing: The most confident mistakes, outputs/report/confusion/mistakes.png" in seen.text
-    )
-    assert "confusion.png" not in seen.text
-    change_orders(project, "confusion", writes=writes)
-    assert "The most confident mistakes, outputs" not in make_page().text
+    assert "Missing: Mistakes. There are no data." in seen.text
+    assert "This fills the gap: python report.py" in seen.text
+    assert [image["alt"] for image in seen.all("img")].count("Confusion") == 1
+    change_orders(project, "confusion", shows=["confusion", "mistakes"], misses=[])
+    assert "Missing: Mistakes" not in make_page().text
+    make_page()
     assert [line.split()[0] for line in calls(project)].count("confusion") == 2
+
+
+def test_a_stage_that_was_stopped_is_a_gap_that_says_so(project, capsys):
+    make_page()
+    change_orders(project, "saliency", stops=True)
+    Path("outputs/report/saliency/saliency.png").unlink()
+    with pytest.raises(SystemExit):
+        report.main([])
+    assert "saliency: outputs/report/saliency/manifest.json: the output is unfinished" in (
+        capsys.readouterr().out
+    )
+    seen = make_page("--no-run")
+    assert (
+        "Missing: saliency.py on pretrained/cnn. outputs/report/saliency/manifest.json: the "
+        in (seen.text)
+    )
+    assert "run again python saliency.py --model pretrained/cnn" in seen.text
+    assert "Saliency" not in [image["alt"] for image in seen.all("img")]
+
+
+def test_what_was_made_with_other_flags_is_made_again(project):
+    make_page("--seed", "1")
+    assert "was made with other flags: python saliency.py" in make_page("--no-run").text
+    make_page("--seed", "2")
+    assert len(calls(project)) == 2 * len(LOOKERS)
+    folder, reads = Path("outputs/report/saliency"), (Path("pretrained/cnn"),)
+    arguments = ["saliency.py", "--model", "pretrained/cnn", "--seed", "2"]
+    finished = stages.manifest(stages.Stage("saliency", folder, arguments, reads))
+    assert finished["outputs"][0]["title"] == "Saliency"
+    other = stages.Stage("saliency", folder, arguments, (Path("pretrained/dnn"),))
+    make_run(project / "pretrained" / "dnn")
+    with pytest.raises(ValueError, match="of other weights than pretrained/dnn has now"):
+        stages.manifest(other)  # whose manifest does not name that run
 
 
 def test_a_stage_that_fails_leaves_a_gap_and_status_1(project, capsys):
@@ -333,12 +398,6 @@ def test_a_stage_that_fails_leaves_a_gap_and_status_1(project, capsys):
     change_orders(project, "saliency", fails=False)
     make_page()
     assert [line.split()[0] for line in calls(project)] == [*LOOKERS, "saliency"]
-
-    change_orders(project, "adversarial", writes=["examples.png"])
-    Path("outputs/report/adversarial/stage.json").unlink()
-    with pytest.raises(SystemExit):
-        report.main([])
-    assert "expected it to write targets.png" in capsys.readouterr().out
 
 
 def test_from_scratch_trains_in_order_and_goes_on_where_it_stopped(project, capsys):
@@ -369,10 +428,11 @@ def test_from_scratch_trains_in_order_and_goes_on_where_it_stopped(project, caps
 def test_the_scripts_know_the_flags_of_their_stages():
     argv = ["--from-scratch", "--epochs", "3", "--data", "faces"]
     args = report.build_parser().parse_args(argv)
-    planned = [*report._training(args), *report._looking(args)]
+    models = {key: args.out / key for key in contents.MODELS}
+    planned = [*report._training(args, models), *report._looking(args, models)]
     assert len(planned) == 8
     for stage in planned:
-        script, *flags = [*stage.argv, *stage.where]
+        script, *flags = [*stage.arguments, "--out", str(stage.folder)]
         known = importlib.import_module(Path(script).stem).build_parser().parse_args(flags)
         assert (known.out, known.data, known.seed) == (stage.folder, "faces", 0)
 
@@ -410,19 +470,49 @@ def test_damaged_runs_are_gaps(project, name, damage):
 
 
 @pytest.mark.parametrize(
-    ("run", "total", "trainable", "layers"),
+    "damage",
     [
-        ("cnn", 1_985_607, 1_983_303, {"conv2d_6": ("11 x 11 x 256", 590_080)}),
-        ("dnn", 1_996_167, 1_991_047, {"dense_1": ("512", 1_180_160), "logits": ("7", 903)}),
+        "[]",
+        "{",
+        '{"flags": 3}',
+        '{"command": "x", "runs": [], "gaps": [], "outputs": [3], "finished": true}',
+        '{"command": "x", "runs": [{}], "gaps": [], "outputs": [], "finished": true}',
+        '{"command": "x", "runs": [], "gaps": [], "finished": true, "outputs": '
+        '[{"name": "a", "sentences": [], "files": {"figure": "../secret.png"}}]}',
     ],
 )
-def test_layers_are_the_reports(run, total, trainable, layers):
-    rows = records.layer_table(records.read(ROOT / "pretrained" / run))
-    table = {row["layer"]: (row["output"], row["parameters"]) for row in rows}
-    assert table["all"] == ("", total)
-    assert table["trainable"] == ("", trainable)
-    assert table["non-trainable"] == ("", total - trainable)
-    assert table.items() >= layers.items()
+def test_damaged_manifests_are_gaps(project, damage):
+    (project / "secret.png").write_bytes(PNG)
+    for folder in ("pretrained/cnn", "outputs/report/saliency", "results"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "manifest.json").write_text(damage)
+    (project / "results" / "data_x.json").write_text(damage)
+    seen = make_page("--no-run")
+    for missing in ("the CNN, pretrained/cnn", "saliency.py on pretrained/cnn"):
+        assert f"Missing: {missing}. " in seen.text
+    assert "Missing: results/data_*.json. " in seen.text
+    assert not seen.all("img")
+
+
+def test_a_run_from_before_there_were_manifests(project):
+    folder = make_run(project / "pretrained" / "dnn")
+    storage.write_table(folder / "layers.csv", [{"layer": "logits", "parameters": 903}])
+    (folder / "comparison.txt").write_text("They differ.\n")
+    (folder / "comparison.png").write_bytes(PNG)
+    made = earlier.manifest(records.read(folder), "DNN")
+    names = {entry["name"]: entry["files"] for entry in made["outputs"]}
+    assert names == {
+        "curves": {"figure": "curves.png"},
+        "layers": {"table": "layers.csv"},
+        "comparison": {"figure": "comparison.png"},
+    }
+    assert made["outputs"][-1]["sentences"] == ["They differ."]
+    assert made["gaps"] == []
+    storage.write_json(folder / "manifest.json", made)
+    assert outputs.read(folder) == made
+    seen = make_page("--no-run")
+    assert "Layers of the DNN" in seen.text
+    assert "Epoch 2 of 3 is kept" in seen.text
 
 
 def test_cells_and_intervals_of_a_table(tmp_path):
@@ -440,7 +530,7 @@ def test_cells_and_intervals_of_a_table(tmp_path):
 def test_the_page_is_made_without_tensorflow():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from common import parts\n"
+        "from common.report import sections\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, ROOT], check=True, timeout=60)

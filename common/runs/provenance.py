@@ -18,7 +18,7 @@ def command_line(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     module = getattr(sys.modules["__main__"].__spec__, "name", "")
     script = Path(sys.argv[0]).name
-    start = ["-m", module] if module.startswith("benchmarks.") else [script]
+    start = ["-m", module] if module.startswith(("benchmarks.", "experiments.")) else [script]
     return shlex.join(["python", *start, *map(str, argv)])
 
 

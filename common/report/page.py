@@ -55,9 +55,9 @@ def table(title, rows, made=None):
     return {"kind": "table", "title": title, "header": header, "rows": cells, "made": made}
 
 
-def sentences(lines, title="Observations"):
+def sentences(lines):
     """Return sentences as a list."""
-    return {"kind": "sentences", "title": title, "lines": list(lines)}
+    return {"kind": "sentences", "lines": list(lines)}
 
 
 def gap(what, commands, reason=""):
@@ -71,23 +71,23 @@ def gap(what, commands, reason=""):
     return {"kind": "gap", "what": what, "commands": list(commands), "reason": str(reason)}
 
 
-def made(command, *finished_runs):
+def made(command, models=()):
     """Return what a figure needs to be made again: command, run, seed, data and weights.
 
     Args:
         command: that wrote it.
-        finished_runs: `records.Run`, those that it shows.
+        models: "runs" of a manifest, those that it shows.
     """
     return {
         "command": command,
         "runs": [
             {
-                "folder": str(run.folder),
-                "seed": run.seed,
-                "data": run.data_hash[:HASH_DIGITS],
-                "weights": run.weights[:HASH_DIGITS],
+                "folder": run["folder"],
+                "seed": run["seed"],
+                "data": str(run["data_hash"])[:HASH_DIGITS],
+                "weights": str(run["weights"])[:HASH_DIGITS],
             }
-            for run in finished_runs
+            for run in models
         ],
     }
 

@@ -1,25 +1,24 @@
 """What pseudo-labels are worth: fractions of removed labels x seeds, beside baseline and ceiling.
 
-    python -m benchmarks.self_training --data data/fer2013
-    python -m benchmarks.self_training --data data/fer2013 --architecture compact --fractions 0.8
+    python -m experiments.self_training --data data/fer2013
+    python -m experiments.self_training --data data/fer2013 --architecture compact --fractions 0.8
 
 For every seed a network learns from all labels (the ceiling, train_dnn.py or train_cnn.py), and for
 every fraction one learns from the labels that are left (the baseline) and a second one from those
 and from the baseline's pseudo-labels (semi_supervised.py). All take the same number of steps, a
 seed fixes the initial weights and which labels are removed, and all are measured on the same
-validation rows. Further flags go to the training scripts, instead of those in TRAINING. Runs are
+validation images. Further flags go to the training scripts, instead of those in TRAINING. Runs are
 kept in --out and never repeated: start the command again after any kind of stop.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import timing
 from common import cli, comparison, metrics
-from common.figures import ledgers, style
-from common.runs import storage
+from common.figures import ledgers
+from common.report import results
+from experiments import sweep
 
 TRAINING = {  # flags where none are given: what finishes on two cores in an hour or two
     "dnn": "--epochs 20 --batch-size 128 --recipe adamw --augmentation gentle",
@@ -28,17 +27,20 @@ TRAINING = {  # flags where none are given: what finishes on two cores in an hou
 }
 
 
-def main():
-    """Train what is missing, then compare everything."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def build_parser():
+    """Return the flags of this study; those that it does not know are for training."""
+    options = cli.parser(__doc__)
     options.add_argument("--data", default="data")
     options.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.5, 0.8, 0.95])
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--architecture", choices=tuple(TRAINING), default="dnn")
     options.add_argument("--out", type=Path, default=Path("outputs/self_training"))
-    args, training = options.parse_known_args()
+    return options
+
+
+def main(argv=None):
+    """Train what is missing, then compare everything."""
+    args, training = build_parser().parse_known_args(argv)
     training = training or TRAINING[args.architecture].split()
     script, network = "train_cnn.py", ["--architecture", args.architecture]
     if args.architecture == "dnn":
@@ -47,39 +49,33 @@ def main():
     compared, students = [], []
     for seed in args.seeds:
         common = ["--data", args.data, "--seed", str(seed), *training]
-        ceiling = args.out / args.architecture / "all-labels" / f"seed-{seed}"
-        timing.finish(script, ceiling, [*common, *network])
+        folder = args.out / args.architecture
+        ceiling = sweep.finish(script, folder / "all-labels" / f"seed-{seed}", [*common, *network])
         for fraction in args.fractions:
-            student = args.out / args.architecture / f"unlabelled-{fraction:g}" / f"seed-{seed}"
             extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceiling)]
             extra += ["--architecture", args.architecture]
-            timing.finish("semi_supervised.py", student, [*common, *extra])
+            student = folder / f"unlabelled-{fraction:g}" / f"seed-{seed}"
+            sweep.finish("semi_supervised.py", student, [*common, *extra])
             compared.append(measure(fraction, seed, student, ceiling))
             students.append(student)
 
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
     how = " ".join(["--data", str(args.data), "--architecture", args.architecture, *training])
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
-    said.append(f"Trained with {how}; {timing.machine()}.")
-    name = f"self_training_{args.architecture}"
-    storage.write_text(
-        timing.RESULTS / f"{name}.csv",
-        table.to_csv(index=False, float_format="%.4g"),
+    said.append(f"Trained with {how}; {results.machine()}.")
+    name = args.architecture.upper()
+    results.publish(
+        f"self_training_{args.architecture}",
+        students,
+        title=f"Self-training of the {name} by share of removed labels and seed",
+        figure=ledgers.self_training(table, name),
+        table=table,
+        sentences=said,
     )
-    storage.write_text(timing.RESULTS / f"{name}.txt", "\n".join(said) + "\n")
-    style.save(
-        ledgers.self_training(table, args.architecture.upper()),
-        timing.RESULTS / f"{name}.png",
-        source=f"python -m benchmarks.self_training {how}",
-    )
-    timing.record(name, finished=students)
-    print(table.to_string(index=False, float_format="{:.3f}".format))
-    print("\n".join(said))
-    print(f"Wrote results/{name}.csv, .txt and .png.")
 
 
 def measure(fraction, seed, student, ceiling):
-    """Return one row of the table: accuracies on the same rows, and the paired test."""
+    """Return one row of the table: accuracies on the same images, and the paired test."""
     baseline = student / "teacher"
     _, labels, probabilities = comparison.load_together([baseline, student, ceiling])
     correct = probabilities.argmax(axis=2) == labels

@@ -1,0 +1,1 @@
+"""The sheet that shows the report's most telling figures in one picture."""

@@ -1,0 +1,1 @@
+"""What the page of the report is made of: its plan, its sections, and how it is written."""

@@ -1,0 +1,150 @@
+"""What the page of the report shows, part by part, and the numbers that the report published.
+
+Titles and captions of figures and tables stand in the manifests of the scripts that made them.
+"""
+
+from dataclasses import dataclass
+
+PUBLISHED = {  # what it says of its confusion matrix is in comparison.REPORT
+    "cnn": {
+        "score": "0.69407",
+        "kept": "67 of 80",
+        "seconds": "about 600",
+        "parameters": "1,985,607",
+    },
+    "dnn": {"score": "0.41794", "seconds": "about 20", "parameters": "1,996,167"},
+    "semi_supervised": {"score": "lost"},
+}
+MODELS = {  # key -> name, script that trains it
+    "cnn": ("CNN", "train_cnn.py"),
+    "dnn": ("DNN", "train_dnn.py"),
+    "semi_supervised": ("semi-supervised CNN", "semi_supervised.py"),
+}
+ARCHITECTURES = {"cnn": "cnn", "dnn": "dnn", "semi_supervised": "cnn"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One piece of a part of the page, made by the function of `sections` for its kind."""
+
+    kind: str  # "run", "comparison", "stage", "results" or "records"
+    name: str = ""  # of the run or stage, or a pattern for names of manifests in results/
+    suffix: str = ""  # to every title
+    left_out: tuple[str, ...] = ()  # outputs that stand elsewhere on the page
+    commands: tuple[str, ...] = ()  # that make what is in results/
+
+
+TITLE = "Facial expressions on FER-2013: the report of 2017, done again"
+INTRODUCTION = (
+    "Every figure, table and number below comes from the files of finished runs, and under each "
+    "figure stands the command that made it. The numbers of the report itself (ML2017 homework 3, "
+    "April 2017) are named as such.",
+    "The scores are not of the same images: the report's are Kaggle's, on the public half of the "
+    "test images; ours are on training images that were held out. Those chose the epoch that is "
+    "kept, as they did in the report, which flatters ours a little.",
+)
+PARTS = (  # title, introduction, sections
+    (
+        "The CNN",
+        "Six convolutions of 3x3 in three pairs, then two dense layers; LeakyReLU and batch "
+        "normalisation after each. The report held out 3,000 random images, flipped the others at "
+        "random and shifted them by up to 0.1, and kept the best of up to 80 epochs in batches of "
+        "64.",
+        (Section("run", "cnn"),),
+    ),
+    (
+        "The DNN, and the two compared",
+        "Nine dense layers with as many parameters as the CNN, trained in the same way. A "
+        "convolution uses the same few weights everywhere, so what it learned of a mouth holds "
+        "wherever the mouth is. The DNN must learn each place anew: it has as many parameters, but "
+        "can share none of what they know between places.",
+        (Section("run", "dnn", left_out=("comparison",)), Section("comparison", "dnn")),
+    ),
+    (
+        "Confusion matrix",
+        "Which expressions the CNN confuses on its held-out images. In the report happy and "
+        "surprise were recognised best, disgust, fear and sad worst; the first table sets its "
+        "fractions beside ours. Compatible means that the 95 % interval of ours includes the "
+        "report's.",
+        (Section("stage", "confusion"),),
+    ),
+    (
+        "Saliency maps",
+        "What drives the decisions on held-out images 0 to 4. The report saw mouth and eyes, and a "
+        "hand over a mouth that hid it from the map. Here the maps are also put to the test, as a "
+        "map can look convincing without depending on what the model learned.",
+        (Section("stage", "saliency"),),
+    ),
+    (
+        "Filters, with bonus 2.1 and 2.2",
+        "Gradient ascent from white noise shows what a filter looks for (the report: cloudy dots "
+        "in the first layer, textures in the second); its output on a face shows what it finds. "
+        "Bonus 2.2 does the same for whole expressions, bonus 2.1 asks the semi-supervised CNN.",
+        (
+            Section("stage", "filter_vis"),
+            Section(
+                "stage", "filter_vis_semi_supervised", suffix=", semi-supervised CNN (bonus 2.1)"
+            ),
+        ),
+    ),
+    (
+        "Semi-supervised learning",
+        "The labels of some training images are removed, a teacher labels them, and a second CNN "
+        "learns from both. The report removed 10 % and let the CNN of part 1 be the teacher, which "
+        "most likely had seen the removed labels; ours never has.",
+        (
+            Section("run", "semi_supervised", left_out=("layers",)),
+            Section(
+                "results",
+                "self_training_*",
+                commands=("python -m experiments.self_training --data data/fer2013",),
+            ),
+        ),
+    ),
+    (
+        "Adversarial images (bonus 2.3)",
+        "The report left this section blank. A change that is too small to see, made for the "
+        "purpose, turns one expression into another.",
+        (Section("stage", "adversarial"),),
+    ),
+    (
+        "Past the report",
+        "A network with a third of the CNN's multiplications, trained with several seeds, averages "
+        "of networks, and averages over shifted and mirrored views of each image. In the figure, "
+        "how long it takes to reach a given accuracy, against the report's own network and recipe.",
+        (
+            Section(
+                "results",
+                "accuracy_*",
+                commands=(
+                    "python -m experiments.scores",
+                    "python -m experiments.time_to_accuracy",
+                ),
+            ),
+        ),
+    ),
+    (
+        "The data",
+        "How far any score can be trusted depends on the labels, on images that stand both among "
+        "the training and the test images, and on how rare a class is.",
+        (Section("results", "data_*", commands=("python -m experiments.honest_data",)),),
+    ),
+    (
+        "Speed",
+        "Each table sets ours beside the obvious alternative, measured in one run on one machine.",
+        (Section("results", "benchmark_*", commands=("python -m benchmarks.training",)),),
+    ),
+    (
+        "How each thing was made",
+        "The runs were trained, and the figures drawn, by these commands on these machines.",
+        (Section("records"),),
+    ),
+)
+OVERVIEW = (  # rows of the sheet that shows the most in one picture: run or stage, start of a name
+    (("cnn", "curves"), ("confusion", "confusion")),
+    (("adversarial", "robustness"), ("filter_vis", "ascent_conv2d_1_")),
+)
+BEGINNINGS = {  # flag of a run with the names of other runs -> what it means for this one
+    "initial_weights": "It began with the weights of {} as that was then, not with random ones.",
+    "teacher": "It learned from the answers of {} as those were then, beside the labels.",
+}

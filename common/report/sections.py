@@ -1,0 +1,238 @@
+"""The parts of the report's page, made of the manifests of runs, stages and studies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import comparison, outputs, records
+from common.figures import curves
+from common.report import contents, earlier, page, results, stages
+
+FACTS = ("score", "n", "kept", "seconds", "parameters")
+SIDE_BY_SIDE = "Bars of accuracy have 95 % intervals; both are measured on the same images."
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the page is made of."""
+
+    plan: dict[str, stages.Stage]  # by name; those that train are called as the runs
+    failures: dict[str, str]  # name of a stage -> last line of its error
+    command: str  # fills gaps
+    trains: bool  # it makes the runs, too
+    folder: Path  # where the figure of the comparison goes
+
+
+def build(sources: Sources) -> dict:
+    """Return what `page.write` needs: title, introduction, summary and parts."""
+    show = {
+        "run": _run,
+        "comparison": _comparison,
+        "stage": _stage,
+        "results": _results,
+        "records": _records,
+    }
+    return {
+        "title": contents.TITLE,
+        "introduction": contents.INTRODUCTION,
+        "summary": [page.table("The report's numbers beside ours", _summary(sources))],
+        "parts": [
+            {
+                "title": title,
+                "introduction": introduction,
+                "blocks": [block for part in parts for block in show[part.kind](sources, part)],
+            }
+            for title, introduction, parts in contents.PARTS
+        ],
+    }
+
+
+def most_telling(sources: Sources) -> list[list[Path]] | None:
+    """Return the rows of figures for the overview, or None if one of them is missing."""
+    try:
+        return [
+            [_figure(sources.plan[name], start) for name, start in row] for row in contents.OVERVIEW
+        ]
+    except ValueError:
+        return None
+
+
+def _manifest(stage):
+    """Return the manifest of a run or stage; a run that was trained before there were gets one.
+
+    Raises:
+        ValueError: it is not finished.
+    """
+    if not stage.trains:
+        return stages.manifest(stage)
+    run = records.read(stage.folder)
+    if (stage.folder / outputs.MANIFEST).exists():
+        return outputs.read(stage.folder)
+    return earlier.manifest(run, contents.MODELS[stage.name][0])
+
+
+def _figure(stage, start):
+    """Return the path of the first figure whose name starts so; raise a ValueError without."""
+    for entry in _manifest(stage)["outputs"]:
+        if entry["name"].startswith(start) and "figure" in entry["files"]:
+            return stage.folder / entry["files"]["figure"]
+    raise ValueError(f"{stage.folder}: expected a figure {start}, found none")
+
+
+def _summary(sources):
+    """Return a row a model: the report's numbers beside ours."""
+    rows = []
+    for key, (name, _) in contents.MODELS.items():
+        try:
+            run = records.read(sources.plan[key].folder).metrics
+            ours = (
+                page.interval(run["accuracy"], *run["interval_95"]),
+                f"{run['n']:,}",
+                f"{run['best_epoch']} of {run['epochs']}",
+                f"{run['seconds_per_epoch']:.3g}",
+                f"{run['parameters']:,}",
+            )
+        except (ValueError, KeyError, TypeError):  # its part of the page says what is missing
+            ours = ("missing", "", "", "", "")
+        report = [contents.PUBLISHED[key].get(fact, "not stated") for fact in FACTS]
+        row = {"model": name, "report: public score": report[0]}
+        row |= {"ours: held-out accuracy [95 %]": ours[0], "held-out images": ours[1]}
+        for place, title in enumerate(("epoch kept", "seconds an epoch", "parameters"), 2):
+            row[f"{title}, report"], row[f"{title}, ours"] = report[place], ours[place]
+        rows.append(row)
+    return rows
+
+
+def _run(sources, section):
+    """Return what a run made, and how it began."""
+    stage = sources.plan[section.name]
+    try:
+        made = _manifest(stage)
+        config = records.read(stage.folder).config
+    except ValueError as error:
+        train = [] if sources.trains else [stage.command]
+        reason = sources.failures.get(section.name, error if stage.folder.exists() else "")
+        what = f"the {contents.MODELS[section.name][0]}, {stage.folder}"
+        return [page.gap(what, [*train, sources.command], reason)]
+    lines = []
+    for flag, said in contents.BEGINNINGS.items():
+        if others := config["flags"].get(flag):
+            named = [others] if isinstance(others, str) else others
+            lines.append(said.format(", ".join(named)))
+    lines += [
+        f"Caveat: {caveat}." for caveat in config.get("caveats") or config.get("stamps") or ()
+    ]
+    lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
+    shown = _blocks(stage.folder, made, section, fill=made["command"])
+    return [*shown, page.sentences(lines)]
+
+
+def _comparison(sources, section):
+    """Return the CNN and another run side by side."""
+    named = {contents.MODELS[key][0]: sources.plan[key].folder for key in ("cnn", section.name)}
+    (name_a, run_a), (name_b, run_b) = named.items()
+    try:
+        for run in named.values():
+            records.read(run)
+        lines = comparison.sentences(name_a, run_a, name_b, run_b)
+        table = comparison.table(named)
+        histories = {name: comparison.load_history(run) for name, run in named.items()}
+        figure = curves.compared_runs(histories, table)
+    except ValueError as error:
+        return [page.gap(f"{name_a} and {name_b} side by side", [sources.command], error)]
+    output = outputs.Output(
+        sources.folder / f"cnn_and_{section.name}", command=sources.command, models=named.values()
+    )
+    output.add(
+        "comparison",
+        title=f"{name_a} and {name_b} side by side",
+        caption=SIDE_BY_SIDE,
+        figure=figure,
+        table=table,
+        sentences=lines,
+    )
+    output.finish()
+    return _blocks(output.folder, output.record, section, fill=sources.command)
+
+
+def _stage(sources, section):
+    """Return what a stage made."""
+    stage = sources.plan[section.name]
+    try:
+        return _blocks(stage.folder, _manifest(stage), section, fill=sources.command)
+    except ValueError as error:
+        waits = stages.waits_for(stage)
+        train = [other.command for other in sources.plan.values() if str(other.folder) in waits]
+        begun = error if (stage.folder / outputs.MANIFEST).exists() else ""
+        reason = (
+            f"It waits for {', '.join(waits)}."
+            if waits
+            else sources.failures.get(section.name, begun)
+        )
+        what = f"{stage.arguments[0]} on {', '.join(map(str, stage.reads))}"
+        return [page.gap(what, [*([] if sources.trains else train), sources.command], reason)]
+
+
+def _results(_, section):
+    """Return what the studies in results/ made whose names match."""
+    try:
+        return [
+            block
+            for made in results.read(section.name)
+            for block in _blocks(results.FOLDER, made, section, fill=made["command"])
+        ] or [page.gap(f"results/{section.name}.json", section.commands)]
+    except ValueError as error:
+        return [page.gap(f"results/{section.name}.json", section.commands, error)]
+
+
+def _blocks(folder, manifest, section, *, fill):
+    """Return what a manifest holds: figure, sentences and table of each output, and the gaps.
+
+    Args:
+        folder: of the manifest.
+        manifest: finished.
+        section: that shows it.
+        fill: command that fills the gaps.
+    """
+    made, blocks = page.made(manifest["command"], manifest["runs"]), []
+    for entry in manifest["outputs"]:
+        if entry["name"] in section.left_out:
+            continue
+        files, columns = entry["files"], entry.get("columns")
+        title = entry.get("title") and f"{entry['title']}{section.suffix}"
+        if title and "figure" in files:
+            caption = entry.get("caption", "")
+            blocks.append(page.figure(folder / files["figure"], title, caption, made))
+        if entry["sentences"]:
+            blocks.append(page.sentences(entry["sentences"]))
+        if title and "table" in files and columns != []:
+            try:
+                rows = page.read_table(folder / files["table"], columns)
+                blocks.append(page.table(title, rows, None if "figure" in files else made))
+            except ValueError as error:
+                blocks.append(page.gap(title, [fill], error))
+    for gap in manifest["gaps"]:
+        if gap["name"] not in section.left_out:
+            blocks.append(page.gap(f"{gap['title']}{section.suffix}", [fill], gap["reason"]))
+    return blocks
+
+
+def _records(sources, _):
+    """Return a table of all runs and stages: command, time, versions and machine."""
+    rows = []
+    for name, stage in sources.plan.items():
+        try:
+            made = _manifest(stage)
+            rows.append(
+                {
+                    "what": name,
+                    "command": made["command"],
+                    "started": made["started"],
+                    "seconds": made.get("seconds", ""),
+                    "versions": " ".join(f"{k} {v}" for k, v in made["versions"].items()),
+                    "commit": made["git_commit"],
+                    "machine": "{cpus} x {processor}, {system}".format(**made["machine"]),
+                }
+            )
+        except (ValueError, KeyError, TypeError):  # its part of the page says what is missing
+            continue
+    return [page.table("Runs and stages", rows)] if rows else []

@@ -1,0 +1,144 @@
+"""The stages that lead to the report: which are finished, and running those that are not."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import outputs, records
+from common.runs import provenance
+
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
+PLACES = {"--out": 1, "--resume": 0}  # flags that change no result, with how many values each has
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One script with its flags, and what it makes of what."""
+
+    name: str
+    folder: Path  # that it writes
+    arguments: list[str]  # script and flags, without --out
+    reads: tuple[Path, ...] = ()  # run folders
+    trains: bool = False  # makes a run, which can be resumed
+
+    @property
+    def command(self) -> str:
+        """The shell command, as a person would type it."""
+        return shlex.join(["python", *self.arguments, "--out", str(self.folder)])
+
+
+def manifest(stage: Stage) -> dict:
+    """Return the manifest of a finished stage.
+
+    Raises:
+        ValueError: it is not finished, or was made with other flags or of other weights than those
+            of today.
+    """
+    made = outputs.read(stage.folder)
+    if _flags(stage, made["command"]) != _flags(stage, stage.command):
+        raise ValueError(f"{stage.folder} was made with other flags: {made['command']}.")
+    if stage.trains:
+        records.read(stage.folder)
+    known = {run["folder"]: run["weights"] for run in made["runs"]}
+    watched = known.keys() | (set() if stage.trains else {str(run) for run in stage.reads})
+    for run in sorted(watched - {str(stage.folder)}):
+        if known.get(run) != outputs.identity(run)["weights"]:
+            raise ValueError(f"{stage.folder} was made of other weights than {run} has now.")
+    return made
+
+
+def waits_for(stage: Stage) -> list[str]:
+    """Return the names of the run folders that a stage reads and that are not finished."""
+    waits = []
+    for run in stage.reads:
+        try:
+            records.read(run)
+        except ValueError:
+            waits.append(str(run))
+    return waits
+
+
+def run_all(stages: Iterable[Stage], logs: Path) -> dict[str, str]:
+    """Run the stages that are not finished, saying how each one went in one line.
+
+    A stage whose runs are missing is passed over; one that left something out is run again. What a
+    script prints goes to `logs`/NAME.log, its warnings and errors to `logs`/NAME.errors.log.
+
+    Args:
+        stages: in an order in which each finds what it reads.
+        logs: folder.
+
+    Returns:
+        dictionary: name of a stage that failed -> the last line of its error.
+    """
+    failures = {}
+    stages = list(stages)
+    for number, stage in enumerate(stages, 1):
+        print(f"[{number}/{len(stages)}] {stage.name}: ", end="", flush=True)
+        if _complete(stage):
+            print("finished before")
+        elif unfinished := waits_for(stage):
+            print(f"waits for {', '.join(unfinished)}")
+        else:
+            start = time.monotonic()
+            failure = _run(stage, logs)
+            if failure:
+                failures[stage.name] = failure
+            print(failure or "done", f"({time.monotonic() - start:.0f} s)", flush=True)
+    return failures
+
+
+def _complete(stage):
+    """Return whether a stage is finished and left nothing out."""
+    try:
+        return not manifest(stage)["gaps"]
+    except ValueError:
+        return False
+
+
+def _run(stage, logs):
+    """Run a stage; return the last line of its error, or an empty string."""
+    begun = stage.trains and (stage.folder / "config.json").exists()
+    script, *flags = shlex.split(stage.command)[1:]
+    logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
+    with logged.open("wb") as output, complained.open("wb") as errors:
+        result = subprocess.run(
+            [sys.executable, provenance.PROJECT / script, *flags, *(["--resume"] if begun else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env=os.environ | ENVIRONMENT,
+            check=False,
+        )
+    if result.returncode:
+        lines = complained.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1] if said else f"ended with exit status {result.returncode}"
+    try:
+        manifest(stage)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _flags(stage, command):
+    """Return the words of a command that decide what comes out of a stage.
+
+    A run folder that is looked into says which data it needs, so that only a stage that trains
+    depends on where the data are.
+    """
+    places = PLACES if stage.trains else PLACES | {"--data": 1}
+    words = iter(shlex.split(command)[1:])
+    kept = []
+    for word in words:
+        if word in places:
+            for _ in range(places[word]):
+                next(words, None)
+        else:
+            kept.append(word)
+    return kept

@@ -1,0 +1,130 @@
+"""What the studies compute from their runs, and which runs they accept."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import outputs
+from common.labels import CLASS_NAMES
+from common.report import results
+from common.runs import storage
+from experiments import honest_data, self_training, sweep, time_to_accuracy
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """An output that keeps tables out of the project's results/."""
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
+    return results.study("data_notes")
+
+
+def test_a_run_that_another_command_began_is_no_result(tmp_path):
+    folder = tmp_path / "run"
+    command = f"python train_cnn.py --out {folder} --epochs 2"
+    storage.write_json(folder / "config.json", {"command": command})
+    outputs.Output(folder, command=command).finish()
+    # Finished: returns at once.
+    assert sweep.finish("train_cnn.py", folder, ["--epochs", "2"]) == folder
+    for script, epochs in (("train_cnn.py", "3"), ("train_dnn.py", "2")):
+        with pytest.raises(ValueError, match=r"expected a run of python .* choose another --out"):
+            sweep.finish(script, folder, ["--epochs", epochs])
+
+
+def test_minutes_until_an_accuracy_is_first_reached():
+    history = [{"minutes": m, "validation_accuracy": a} for m, a in ((1, 0.4), (2, 0.6), (3, 0.5))]
+    assert time_to_accuracy.minutes_until(history, 0.5) == 2
+    assert time_to_accuracy.minutes_until(history, 0.7) is None
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.01, 0.012, 0.011], "a gain"),
+        ([-0.01, -0.012, -0.011], "a loss"),
+        ([0.01, -0.02, 0.015], "no effect that can be told from noise"),
+        ([0.01], "one seed: no interval"),
+    ],
+)
+def test_the_verdict_on_self_training_is_that_of_the_interval(differences, verdict):
+    group = pd.DataFrame({"difference": differences})
+    group[["baseline", "self-training", "all labels"]] = 0.5
+    assert verdict in self_training.sentence(0.5, group)
+
+
+def test_a_mean_over_groups_is_as_uncertain_as_there_are_groups():
+    values = np.random.default_rng(0).normal(size=400)
+    alone = honest_data.mean_by_group(values, np.arange(400))
+    copied = honest_data.mean_by_group(np.repeat(values, 9), np.repeat(np.arange(400), 9))
+    assert alone == pytest.approx(copied)
+    assert alone[2] - alone[1] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def added(study):
+    """Return the table and the sentence that a study was given last."""
+    entry = study.record["outputs"][-1]
+    return pd.read_csv(study.folder / entry["files"]["table"]), entry["sentences"][0]
+
+
+def test_twins_are_compared_network_by_network(study):
+    groups = np.array([0, 0, 1, 1, 2, 3])
+    right_unseen = np.array([True, False, False, False, True, False])
+    right_seen = np.array([1, 0.5, 1, 0.5, 0.5, 0])
+    honest_data.twins(study, groups, right_unseen, right_seen, 0.1)
+    table, said = added(study)
+    assert list(table["n"]) == [4, 2]
+    assert list(table["images"]) == [2, 2]
+    assert list(table["difference"]) == [0.5, -0.25]
+    assert "add at most about 5.0 points" in said
+
+
+def test_what_networks_remember_is_the_difference_between_seen_and_unseen_images(study):
+    seen = np.arange(400) < 300
+    right = np.where(seen, np.arange(400) % 10 > 0, np.arange(400) % 2 > 0)
+    answers = {Path("nets/good"): (right, seen), Path("nets/level"): (np.full(400, True), seen)}
+    honest_data.remembered(study, np.arange(400) // 2, answers, 0.1)
+    table, said = added(study)
+    assert list(table["difference"]) == [pytest.approx(0.4), 0]
+    assert list(table["images trained on"]) == [150, 150]
+    # Pairs of a right and a wrong row leave the unseen half no spread.
+    assert table["95 % high"][0] - table["95 % low"][0] == pytest.approx(0.07, abs=0.03)
+    assert "at most about 4.0 points" in said
+    assert "nets/good" in said
+
+
+def test_a_label_is_doubted_where_another_class_is_as_sure_as_of_its_own(study, tmp_path):
+    """Northcutt's rule on three rows of two classes: the last is labelled 0 and looks like 1."""
+    unseen = np.zeros((21, 7))
+    labels = np.repeat(np.arange(7), 3)
+    unseen[np.arange(21), labels] = 1
+    unseen[2] = [0.1, 0.9, 0, 0, 0, 0, 0]
+    unseen[5] = [0, 0.6, 0.4, 0, 0, 0, 0]
+    honest_data.noise(study, labels, np.arange(21), unseen, tmp_path)
+    table, said = added(study)
+    doubted = pd.read_csv(tmp_path / "doubtful.csv")
+    assert doubted.to_dict("records") == [
+        {"row": 2, "label": CLASS_NAMES[0], "doubted for": CLASS_NAMES[1], "probability": 0.9,
+         "of the label": 0.1}
+    ]  # fmt: skip
+    assert "4.8%" in said
+    assert list(table["doubted"]) == [pytest.approx(1 / 3, abs=1e-4)] + [0] * 6
+    unseen[2] = np.eye(7)[0]
+    honest_data.noise(study, labels, np.arange(21), unseen, tmp_path)
+    assert "doubt no label" in added(study)[1]
+
+
+def test_a_study_of_data_without_twins_says_so(study, small_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        honest_data, "cross_validate", lambda args, faces, groups: (
+            np.eye(7)[faces.train_labels], np.ones(len(groups))
+        )
+    )  # fmt: skip
+    for number in range(2):
+        storage.write_json(tmp_path / f"fold-{number}" / "config.json", {})
+    honest_data.main(["--data", str(small_data), "--folds", "2", "--out", str(tmp_path)])
+    assert "no twins to measure" in capsys.readouterr().out
+    (made,) = results.read("data_*")
+    named = [entry["name"] for entry in made["outputs"] if "table" in entry["files"]]
+    assert named == ["data_noise", "data_classes"]
+    assert (study.folder / "data_notes.txt").is_file()
