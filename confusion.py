@@ -70,8 +70,9 @@ def main(argv=None):
         versus,
     )
     from common.outputs import Output
+    from common.runs import records
 
-    rows, labels, together = comparison.load_together([*args.model, *args.versus])
+    rows, labels, together = records.load_together([*args.model, *args.versus])
     for code in args.classes or ():
         if code not in labels:
             raise ValueError(
@@ -80,7 +81,7 @@ def main(argv=None):
             )
     images, gap = _load_images(args, rows, labels)
     facts: dict[str, Any] = {
-        "name": comparison.display_name(args.model),
+        "name": records.display_name(args.model),
         "rows": rows,
         "labels": labels,
         "probabilities": together[: len(args.model)].mean(axis=0),
@@ -92,7 +93,7 @@ def main(argv=None):
     result = comparison.Evaluation(**facts)
     if args.versus:
         of_other = {
-            "name": comparison.display_name(args.versus),
+            "name": records.display_name(args.versus),
             "probabilities": together[len(args.model) :].mean(axis=0),
         }
         other = comparison.Evaluation(**facts | of_other)

@@ -157,9 +157,10 @@ def label_photographs(args, argv):
     import numpy as np
     from tqdm import tqdm
 
-    from common import comparison, photos
+    from common.data import photos
     from common.figures.predict import photographs
     from common.outputs import Output
+    from common.runs import records
 
     files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
     say = partial(tqdm.write, file=sys.stderr)
@@ -169,7 +170,7 @@ def label_photographs(args, argv):
     output = Output(args.out, argv=argv, models=args.model)
     images = np.concatenate([faces for _, _, faces in found])
     probabilities = _predict(args, images).mean(axis=0)
-    name = comparison.display_name(args.model)
+    name = records.display_name(args.model)
     each = np.split(probabilities, np.cumsum([len(faces) for _, _, faces in found])[:-1])
     drawing = tqdm(zip(found, each, strict=True), "drawing", len(found), unit="photo", disable=None)
     table = []

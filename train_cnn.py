@@ -44,7 +44,7 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options)
-    from common import experiment
+    from common.training import experiment
 
     experiment.train(args, args.architecture)
 

@@ -42,8 +42,9 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options)
-    from common import experiment, outputs
+    from common import outputs
     from common.figures.training import compared_runs
+    from common.training import experiment
 
     experiment.train(args, "dnn", versus=args.versus)
     if args.versus:

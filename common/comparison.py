@@ -1,8 +1,5 @@
 """Tables and sentences about finished runs: their scores, beside the report, side by side."""
 
-import shlex
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,21 +10,10 @@ import numpy as np
 
 from common import metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
-from common.runs import storage
+from common.runs import records, storage
 
 if TYPE_CHECKING:
     import pandas as pd
-
-UNREADABLE = (  # what NumPy raises on a damaged or foreign file
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 ANY_OTHER = "any other"  # class than the predicted one, but for those REPORT has a row of their own
 REPORT = (  # what the report, part 3, states: true class, predicted class, wording, fraction
     ("happy", "happy", "", 0.90),
@@ -57,83 +43,6 @@ MEASURED = {  # column of `table` -> key of metrics.json, low and high of its in
     "epoch kept": "best_epoch",
     "seconds an epoch": "seconds_per_epoch",
 }
-
-
-def load_predictions(run: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rows, labels, probabilities) on the validation rows of a finished run.
-
-    Returns:
-        int64 (m,), int64 (m,) and float64 (m, 7).
-
-    Raises:
-        ValueError: the run has none, or the file is not what it should be.
-    """
-    path = Path(run) / "predictions.npz"
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: expected predictions of a finished run, found none: {_remedy(run)}"
-        )
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            rows, labels = archive["rows"], archive["labels"]
-            probabilities = archive["probabilities"]
-        labels = metrics.checked_labels(labels)
-        probabilities = metrics.checked_probabilities(probabilities)
-        if rows.dtype.kind not in "iu" or len(np.unique(rows)) < rows.size or rows.min() < 0:
-            raise ValueError("rows: expected row numbers, each one once")
-        if not rows.shape == labels.shape == probabilities.shape[:1]:
-            raise ValueError(
-                f"expected as many rows as labels and probabilities, found {rows.shape}, "
-                f"{labels.shape}, {probabilities.shape}"
-            )
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: damaged or something else ({reason}): {_remedy(run)}") from error
-    return rows.astype(np.int64), labels, probabilities
-
-
-def load_together(
-    run_folders: Sequence[Path | str],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rows, labels, probabilities) of several runs on the same validation rows.
-
-    Args:
-        run_folders: one or more, each of which held out the same rows of the same data.
-
-    Returns:
-        int64 (m,), int64 (m,) and float64 (runs, m, 7). The mean over the first axis is what the
-        runs say together.
-
-    Raises:
-        ValueError: the runs held out different rows, or one has no predictions.
-    """
-    first, *others = run_folders
-    rows, labels, probabilities = load_predictions(first)
-    together = [probabilities]
-    for run in others:
-        other_rows, other_labels, probabilities = load_predictions(run)
-        if (
-            _data_hash(run) != _data_hash(first)
-            or not np.array_equal(other_rows, rows)
-            or not np.array_equal(other_labels, labels)
-        ):
-            raise ValueError(
-                f"expected runs that held out the same rows of the same data, found that {first} "
-                f"({len(rows):,} rows) and {run} ({len(other_rows):,}) did not: train both with "
-                "the same --data, --validation and --split-seed"
-            )
-        together.append(probabilities)
-    return rows, labels, np.stack(together)
-
-
-def display_name(run_folders: Sequence[Path | str]) -> str:
-    """Return how a figure names one run, or several that count as one model.
-
-    Args:
-        run_folders: one or more.
-    """
-    names = ["/".join(Path(run).parts[-2:]) for run in run_folders]
-    return names[0] if len(names) == 1 else f"mean of {len(names)} runs ({', '.join(names)})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -306,24 +215,6 @@ def report_table(counts: np.ndarray) -> list[dict]:
     return rows
 
 
-def load_history(run: Path | str) -> list[dict]:
-    """Return the rows of `history.csv` of a run, as dictionaries.
-
-    Raises:
-        ValueError: there is no such file, or it has no row.
-    """
-    import pandas as pd  # slow to import
-
-    path = Path(run) / "history.csv"
-    try:
-        history = pd.read_csv(path).to_dict("records")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected the history of a run, found none ({error})") from error
-    if not history:
-        raise ValueError(f"{path}: expected the history of a run, found no epoch: {_remedy(run)}")
-    return history
-
-
 def paired_table(
     labels: np.ndarray, predictions_a: np.ndarray, predictions_b: np.ndarray
 ) -> list[dict]:
@@ -413,7 +304,7 @@ def table(named_runs: dict[str, Path]) -> "pd.DataFrame":
     for name, run in named_runs.items():
         path = Path(run) / "metrics.json"
         if not path.exists():
-            raise ValueError(f"{path}: expected a finished run, found none: {_remedy(run)}")
+            raise ValueError(f"{path}: expected a finished run, found none: {records.remedy(run)}")
         result = storage.read_json(path)
         try:
             result["low"], result["high"] = result["interval_95"]
@@ -428,7 +319,7 @@ def table(named_runs: dict[str, Path]) -> "pd.DataFrame":
 
 def sentences(name_a: str, run_a: Path, name_b: str, run_b: Path) -> list[str]:
     """Return what the comparison of two runs says, in plain sentences."""
-    _, labels, probabilities = load_together([run_a, run_b])
+    _, labels, probabilities = records.load_together([run_a, run_b])
     differences = paired_table(labels, *probabilities.argmax(axis=2))
     both = table({name_a: run_a, name_b: run_b})
     # The slower one first: "0.03 times as long" is hard to picture.
@@ -440,17 +331,3 @@ def sentences(name_a: str, run_a: Path, name_b: str, run_b: Path) -> list[str]:
         f"of the {slower['model']} took {ratio:.1f} times as long as one of the "
         f"{faster['model']}.",
     ]
-
-
-def _data_hash(run):
-    """Return which data a run was trained on."""
-    return storage.read_json(Path(run) / "config.json").get("data_hash")
-
-
-def _remedy(run):
-    """Return the command that makes what a run folder lacks."""
-    try:
-        script = shlex.split(storage.read_json(Path(run) / "config.json")["command"])[1]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
-    return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cli, metrics, records
+from common import cli, metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.report import results
-from common.runs import provenance, resume, storage
+from common.runs import provenance, records, resume, storage
 
 
 def build_parser():
@@ -96,9 +96,9 @@ def cross_validate(args, faces, groups):
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from common import experiment, training
     from common.data import splits
     from common.models import prediction
+    from common.training import batches, experiment
 
     labels = faces.train_labels
     flags = {
@@ -125,8 +125,8 @@ def cross_validate(args, faces, groups):
             faces,
             split,
             images=faces.train_images[train_rows],
-            targets=training.soft_labels(labels[train_rows]),
-            weights=training.row_weights(labels[train_rows], args.class_weight),
+            targets=batches.soft_labels(labels[train_rows]),
+            weights=batches.row_weights(labels[train_rows], args.class_weight),
         )
         unseen[held_out] = prediction.predict(model, faces.train_images[held_out])
         answers = prediction.predict(model, faces.train_images[train_rows]).argmax(axis=1)

@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from common import comparison, metrics
 from common.labels import CLASS_NAMES
+from common.runs import records
 
 GENERATOR = np.random.default_rng(5)
 LABELS = GENERATOR.permutation(np.arange(350) % 7)
@@ -80,7 +81,7 @@ def test_import_is_light():
 
 def test_predictions_come_back(make_run):
     run = make_run("cnn", GOOD.astype(np.float32))
-    rows, labels, probabilities = comparison.load_predictions(run)
+    rows, labels, probabilities = records.load_predictions(run)
     assert rows.dtype == labels.dtype == np.int64
     np.testing.assert_array_equal(rows, np.arange(350) * 3)
     np.testing.assert_array_equal(labels, LABELS)
@@ -91,9 +92,9 @@ def test_a_run_without_predictions_names_the_command_that_makes_them(make_run, t
     run = make_run("dnn", GOOD)
     (run / "predictions.npz").unlink()
     with pytest.raises(ValueError, match=r"python train_dnn.py --out \S+dnn --resume$"):
-        comparison.load_predictions(run)
+        records.load_predictions(run)
     with pytest.raises(ValueError, match=r"python train_cnn.py --out \S+nowhere$"):
-        comparison.load_predictions(tmp_path / "nowhere")
+        records.load_predictions(tmp_path / "nowhere")
 
 
 def changed(**arrays):
@@ -150,7 +151,7 @@ def test_damaged_predictions_are_refused_in_one_line(make_run, damage):
     path = make_run("cnn", GOOD) / "predictions.npz"
     DAMAGE[damage](path)
     with pytest.raises(ValueError, match="damaged or something else") as caught:
-        comparison.load_predictions(path.parent)
+        records.load_predictions(path.parent)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -159,7 +160,7 @@ def test_damaged_predictions_are_refused_in_one_line(make_run, damage):
 
 def test_several_runs_together(make_run):
     folders = [make_run("a", GOOD), make_run("b", BAD)]
-    rows, labels, together = comparison.load_together(folders)
+    rows, labels, together = records.load_together(folders)
     np.testing.assert_array_equal(rows, np.arange(350) * 3)
     np.testing.assert_array_equal(labels, LABELS)
     np.testing.assert_array_equal(together, [GOOD, BAD])
@@ -179,22 +180,22 @@ def test_runs_on_different_rows_are_refused(make_run, difference):
     one = make_run("a", GOOD)
     other = make_run("b", **{"probabilities": BAD, **OTHER_RUNS[difference]})
     with pytest.raises(ValueError, match="same rows of the same data"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
 
 
 def test_runs_without_a_usable_record_are_refused(make_run):
     one, other = make_run("a", GOOD), make_run("b", BAD)
     (other / "config.json").write_text("[]")
     with pytest.raises(ValueError, match=r"config\.json"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
     (other / "config.json").unlink()
     with pytest.raises(ValueError, match=r"config\.json"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
 
 
 def test_display_name():
-    assert comparison.display_name(["/somewhere/outputs/cnn"]) == "outputs/cnn"
-    assert comparison.display_name(["a/x", "b/y"]) == "mean of 2 runs (a/x, b/y)"
+    assert records.display_name(["/somewhere/outputs/cnn"]) == "outputs/cnn"
+    assert records.display_name(["a/x", "b/y"]) == "mean of 2 runs (a/x, b/y)"
 
 
 # --- scores
@@ -327,9 +328,9 @@ def test_table_of_unfinished_runs(make_run, content):
 def test_history(make_run):
     run = make_run("cnn", GOOD)
     with pytest.raises(ValueError, match=r"history\.csv"):
-        comparison.load_history(run)
+        records.load_history(run)
     (run / "history.csv").write_text("epoch,loss\n")
     with pytest.raises(ValueError, match="no epoch"):
-        comparison.load_history(run)
+        records.load_history(run)
     (run / "history.csv").write_text("epoch,loss\n1,2.5\n2,1.5\n")
-    assert comparison.load_history(run) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]
+    assert records.load_history(run) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]

@@ -22,6 +22,7 @@ from common.data import loading, splits
 from common.data.synthetic import draw_faces
 from common.figures.confusion import against_report, calibration, matrix, mistakes, pages, typical
 from common.labels import CLASS_NAMES
+from common.runs import records
 
 PROJECT = Path(confusion.__file__).parent
 FILES = {
@@ -123,7 +124,7 @@ def compared(two_runs, tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return out, done.stdout, [comparison.load_predictions(run) for run in two_runs]
+    return out, done.stdout, [records.load_predictions(run) for run in two_runs]
 
 
 # --- what it writes
@@ -208,7 +209,7 @@ def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch)
     monkeypatch.setattr(pages, "face_page", face_page)
     run = two_runs[0]
     call(tmp_path, "--model", run, "--classes", "happy", "5", "--faces", 4)
-    rows, labels, probabilities = comparison.load_predictions(run)
+    rows, labels, probabilities = records.load_predictions(run)
     images = splits.load_of_run(run)[0].train_images[rows]
     (((_, wrong, captions),), _), (rows_of_hits, _) = shown
     assert 0 < len(wrong) <= 4
@@ -241,7 +242,7 @@ def test_no_picture_twice():
 def test_several_runs_are_averaged(two_runs, tmp_path, capsys):
     call(tmp_path, "--model", *two_runs, "--faces", 1, "--classes", 0)
     with np.load(tmp_path / "confusion.npz") as arrays:
-        expected = np.mean([comparison.load_predictions(run)[2] for run in two_runs], axis=0)
+        expected = np.mean([records.load_predictions(run)[2] for run in two_runs], axis=0)
         np.testing.assert_allclose(arrays["probabilities"], expected)
     assert capsys.readouterr().out.startswith("mean of 2 runs (")
 
@@ -261,7 +262,7 @@ def test_without_the_data_only_the_pages_are_missing(copies, tmp_path, capsys, m
 
 
 def test_a_class_that_was_not_held_out(copies, tmp_path, monkeypatch, capsys):
-    _, labels, probabilities = comparison.load_predictions(copies[0])
+    _, labels, probabilities = records.load_predictions(copies[0])
     kept = labels != 1
     rows = np.flatnonzero(kept)
     change(copies[0], rows=rows, labels=labels[kept], probabilities=probabilities[kept])
@@ -282,7 +283,7 @@ def test_bad_runs_are_refused_in_one_line(copies, tmp_path, capsys):
     assert "nowhere" in refusal(capsys, out, "--model", tmp_path / "nowhere")
     assert "nowhere" in refusal(capsys, out, "--model", one, "--versus", tmp_path / "nowhere")
 
-    rows, _, probabilities = comparison.load_predictions(other)
+    rows, _, probabilities = records.load_predictions(other)
     change(other, rows=rows[::-1])
     assert "same rows" in refusal(capsys, out, "--model", one, "--versus", other)
     assert "same rows" in refusal(capsys, out, "--model", one, other)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from common import distillation, training
 from common.data import loading, splits
 from common.models import checkpoints, prediction
 from common.runs import storage
+from common.training import batches, distillation
 
 
 def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
@@ -16,7 +16,7 @@ def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
     labels = np.array([0, 1, 2, 3, 4, 6])
     mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
     asked = prediction.predict(checkpoints.load(trained_run)[0], images, views=10)
-    expected = 0.75 * training.soft_labels(labels) + 0.25 * asked
+    expected = 0.75 * batches.soft_labels(labels) + 0.25 * asked
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
     monkeypatch.setattr(prediction, "predict", None)

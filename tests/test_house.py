@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common import cli, records
+from common import cli
+from common.runs import records
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))

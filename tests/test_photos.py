@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import photos
+from common.data import photos
 from common.figures.predict import photographs
 
 cv2 = pytest.importorskip("cv2")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import report
-from common import outputs, records
+from common import outputs
 from common.figures.report import overview
 from common.report import contents, earlier, page, results, stages
-from common.runs import provenance, storage
+from common.runs import provenance, records, storage
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import outputs, selftraining, training
+from common import outputs
 from common.data import loading, splits
 from common.labels import CLASS_NAMES
 from common.runs import resume, storage
+from common.training import batches, pseudo_labels
 
 
 @pytest.fixture
@@ -26,16 +27,16 @@ def split(faces):
 
 
 def test_a_share_of_the_labels_is_removed_and_none_of_them_is_left(faces, split):
-    visible, unlabelled = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+    visible, unlabelled = pseudo_labels.remove_labels(faces, split.train_rows, 0.4, seed=3)
     assert len(unlabelled) == round(0.4 * len(split.train_rows))
     assert set(unlabelled) < set(split.train_rows)
     kept = np.setdiff1d(split.train_rows, unlabelled)
     np.testing.assert_array_equal(visible[kept], faces.train_labels[kept])
     elsewhere = np.setdiff1d(np.arange(len(visible)), kept)
-    assert (visible[elsewhere] == selftraining.UNLABELLED).all()
+    assert (visible[elsewhere] == pseudo_labels.UNLABELLED).all()
     with pytest.raises(ValueError, match="expected labels 0-6, found -1"):
-        training.soft_labels(visible[unlabelled])
-    again = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+        batches.soft_labels(visible[unlabelled])
+    again = pseudo_labels.remove_labels(faces, split.train_rows, 0.4, seed=3)
     np.testing.assert_array_equal(again[1], unlabelled)
 
 
@@ -43,7 +44,7 @@ def test_copies_of_an_image_lose_their_labels_together(faces):
     images = faces.train_images.copy()
     images[100:180] = images[:80]
     doubled = replace(faces, train_images=images)
-    _, unlabelled = selftraining.remove_labels(doubled, np.arange(200), 0.5, seed=1)
+    _, unlabelled = pseudo_labels.remove_labels(doubled, np.arange(200), 0.5, seed=1)
     lost = np.isin(np.arange(200), unlabelled)
     np.testing.assert_array_equal(lost[100:180], lost[:80])
     assert 80 <= lost.sum() <= 100
@@ -52,24 +53,24 @@ def test_copies_of_an_image_lose_their_labels_together(faces):
 @pytest.mark.parametrize(("fraction", "words"), [(0, "between 0 and 1"), (0.99, "remove fewer")])
 def test_impossible_fractions_are_refused(faces, split, fraction, words):
     with pytest.raises(ValueError, match=words):
-        selftraining.remove_labels(faces, split.train_rows, fraction, seed=0)
+        pseudo_labels.remove_labels(faces, split.train_rows, fraction, seed=0)
 
 
 def test_pseudo_labels_by_threshold_and_in_balance():
     probabilities = np.full((5, 7), 0.01)
     for row, (code, confidence) in enumerate([(0, 0.9), (0, 0.8), (0, 0.7), (3, 0.6), (3, 0.5)]):
         probabilities[row, code] = confidence
-    chosen, targets = selftraining.pseudo_labels(probabilities)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities)
     assert chosen.all()
     np.testing.assert_array_equal(targets.argmax(axis=1), [0, 0, 0, 3, 3])
     np.testing.assert_array_equal(targets.sum(axis=1), 1)
-    chosen, _ = selftraining.pseudo_labels(probabilities, threshold=0.7)
+    chosen, _ = pseudo_labels.pseudo_labels(probabilities, threshold=0.7)
     np.testing.assert_array_equal(chosen, [True, True, True, False, False])
-    chosen, _ = selftraining.pseudo_labels(probabilities, balance=True)
+    chosen, _ = pseudo_labels.pseudo_labels(probabilities, balance=True)
     np.testing.assert_array_equal(chosen, [True, True, False, True, True])
-    chosen, targets = selftraining.pseudo_labels(probabilities, soft=True, threshold=0.85)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities, soft=True, threshold=0.85)
     np.testing.assert_allclose(targets, probabilities[:1], rtol=1e-6)
-    chosen, targets = selftraining.pseudo_labels(probabilities, threshold=0.95, balance=True)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities, threshold=0.95, balance=True)
     assert not chosen.any()
     assert targets.shape == (0, 7)
 
@@ -77,7 +78,7 @@ def test_pseudo_labels_by_threshold_and_in_balance():
 def test_the_statistics_count_right_ones():
     probabilities = np.eye(7)[[0, 0, 3, 3, 6]]
     chosen = np.array([True, True, True, True, False])
-    rows = selftraining.statistics(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
+    rows = pseudo_labels.statistics(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
     found = {row["class"]: (row["pseudo_labels"], row["right"]) for row in rows}
     assert found["angry"] == (2, 1)
     assert found["happy"] == (2, 2)
@@ -85,16 +86,16 @@ def test_the_statistics_count_right_ones():
     assert found["all"] == (4, 3)
     assert [row["class"] for row in rows] == [*CLASS_NAMES, "all"]
     more = np.eye(7)[[0, 0, 3, 3, 6, 3]]  # the last never had a label
-    counted = selftraining.statistics(2, more, np.append(chosen, True), np.array([0, 1, 3, 3, 6]))
+    counted = pseudo_labels.statistics(2, more, np.append(chosen, True), np.array([0, 1, 3, 3, 6]))
     assert counted == rows
 
 
 def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
     images = faces.test_images.copy()
     images[3] = faces.train_images[split.validation_rows[0]]
-    extra = selftraining.extra_images(replace(faces, test_images=images), split, "test")
+    extra = pseudo_labels.extra_images(replace(faces, test_images=images), split, "test")
     np.testing.assert_array_equal(extra, np.delete(images, 3, axis=0))
-    assert len(selftraining.extra_images(faces, split, None)) == 0
+    assert len(pseudo_labels.extra_images(faces, split, None)) == 0
 
 
 def test_all_take_the_same_steps(student):

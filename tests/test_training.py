@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import outputs, recipes, training
+from common import outputs
 from common.data import pixels
 from common.models import blocks, checkpoints, registry
 from common.runs import resume, storage
+from common.training import batches, precise_batch_norm, recipes
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,9 +30,9 @@ def some_batches(first=0, last=6, **changes):
         **changes,
     }
     images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None], (10, 48, 48))
-    targets = training.soft_labels(np.arange(10) % 7)
+    targets = batches.soft_labels(np.arange(10) % 7)
     weights = np.arange(10, dtype=np.float32)
-    data = training.batches(training.TrainingData(images, targets, weights), **options)
+    data = batches.batches(batches.TrainingData(images, targets, weights), **options)
     return [tuple(np.asarray(part) for part in batch) for batch in data]
 
 
@@ -58,10 +59,10 @@ def test_a_batch_does_not_depend_on_where_training_started():
 
 def test_row_weights_balance_the_classes():
     labels = np.array([0] * 90 + [1] * 10)
-    np.testing.assert_array_equal(training.row_weights(labels, "none"), 1)
-    balanced = training.row_weights(labels, "balanced")
+    np.testing.assert_array_equal(batches.row_weights(labels, "none"), 1)
+    balanced = batches.row_weights(labels, "balanced")
     assert balanced[labels == 0].sum() == pytest.approx(balanced[labels == 1].sum(), rel=1e-5)
-    root = training.row_weights(labels, "sqrt")
+    root = batches.row_weights(labels, "sqrt")
     assert root[-1] / root[0] == pytest.approx(3)
     assert root.mean() == pytest.approx(1)
 
@@ -146,7 +147,7 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
 
 def test_the_loss_of_a_perfect_answer_is_that_of_the_smoothing():
     loss = recipes.loss(recipes.RECIPES["sgd"])
-    target = training.soft_labels(np.array([2]))
+    target = batches.soft_labels(np.array([2]))
     smooth = 0.9 * target + 0.1 / 7
     entropy = -(smooth * np.log(smooth)).sum()
     assert float(loss(target, np.log(smooth))) == pytest.approx(entropy, rel=1e-5)
@@ -180,7 +181,7 @@ def random_model(architecture, generator):
 
 
 def estimate(model, images, **options):
-    callback = training.PreciseBatchNorm(images, **options)
+    callback = precise_batch_norm.PreciseBatchNorm(images, **options)
     callback.set_model(model)
     callback.on_test_begin()
 

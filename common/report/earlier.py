@@ -1,6 +1,6 @@
 """The manifest of a run that was trained before runs kept one, from the files that it has."""
 
-from common import records
+from common.runs import records
 
 CURVES = "The dotted line marks the epoch that is kept."
 FILES = {  # name of an output -> title, whether every run should have it

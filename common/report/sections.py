@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import comparison, outputs, records
+from common import comparison, outputs
 from common.figures import curves
 from common.report import contents, earlier, page, results, stages
+from common.runs import records
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
 SIDE_BY_SIDE = "Bars of accuracy have 95 % intervals; both are measured on the same images."
@@ -135,7 +136,7 @@ def _comparison(sources, section):
             records.read(run)
         lines = comparison.sentences(name_a, run_a, name_b, run_b)
         table = comparison.table(named)
-        histories = {name: comparison.load_history(run) for name, run in named.items()}
+        histories = {name: records.load_history(run) for name, run in named.items()}
         figure = curves.compared_runs(histories, table)
     except ValueError as error:
         return [page.gap(f"{name_a} and {name_b} side by side", [sources.command], error)]

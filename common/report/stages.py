@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import outputs, records
-from common.runs import provenance
+from common import outputs
+from common.runs import provenance, records
 
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
 PLACES = {"--out": 1, "--resume": 0}  # flags that change no result, with how many values each has

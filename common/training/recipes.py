@@ -1,14 +1,10 @@
-"""How networks are trained, by name: recipes, augmentations, weights of classes. No Keras here.
-
-A new recipe or augmentation is one line; `--recipe`, `--augmentation` and their help follow.
-"""
+"""Optimizers, schedules and losses by name."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
-
 WARM_UP = 0.1  # of all steps
 
 
@@ -64,7 +60,7 @@ class Recipe:
         batch_size: images a step.
         augmentation: name of one of `POLICIES`.
         precise_statistics: the validated and kept model normalises by precise batch-norm
-            statistics (see `training.PreciseBatchNorm`), not by the moving averages of Keras.
+            statistics (see `precise_batch_norm.PreciseBatchNorm`), not by the moving averages of Keras.
         title: for `--help`.
     """
 

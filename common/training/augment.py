@@ -8,7 +8,7 @@ import math
 
 import tensorflow as tf
 
-from common.recipes import POLICIES, Policy, entry
+from common.training.recipes import POLICIES, Policy, entry
 
 
 def augment(images: tf.Tensor, policy: Policy | str, seed: tf.Tensor) -> tf.Tensor:

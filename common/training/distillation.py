@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import training
 from common.models import checkpoints, prediction
 from common.runs import storage
+from common.training import batches
 
 
 def targets(
@@ -48,7 +48,7 @@ def targets(
         ]
         mean = np.mean(answers, axis=0)
         storage.write_arrays(place, **asked | {"mean": mean, "views": np.array(views)})
-    return ((1 - weight) * training.soft_labels(labels) + weight * mean).astype(np.float32)
+    return ((1 - weight) * batches.soft_labels(labels) + weight * mean).astype(np.float32)
 
 
 def _kept(place, asked, count):

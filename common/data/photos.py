@@ -12,7 +12,6 @@ from common.labels import IMAGE_SHAPE
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # none that runs another program
 MAX_PIXELS = 100_000_000  # 300 MB as colours; more is rather a trap than a photograph
-
 CASCADE = "haarcascade_frontalface_alt2.xml"
 # Found in 200 of 250 FER-2013 faces, the detector's box is centred and (median) 45.7 pixels wide:
 # so FER-2013 was cut, and so photographs are cut here.

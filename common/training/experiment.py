@@ -10,11 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import comparison, distillation, kaggle, metrics, outputs, recipes, training
+from common import comparison, kaggle, metrics, outputs
 from common.data import loading, splits
 from common.figures.training import curves
 from common.models import checkpoints, prediction
-from common.runs import resume, storage
+from common.runs import records, resume, storage
+from common.training import batches, distillation, fitting, recipes
 
 LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 
@@ -34,7 +35,7 @@ def check_comparable(run: Path | str, dataset: loading.Dataset, split: splits.Sp
     """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
     splits.check(splits.load(Path(run) / "split.npz"), dataset)
     comparison.table({"run": run})  # raises unless it is finished
-    if not np.array_equal(comparison.load_predictions(run)[0], split.validation_rows):
+    if not np.array_equal(records.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
             f"{run}: expected the validation rows of this run, found others: take a run with the "
             "same --split-seed and --validation"
@@ -47,7 +48,7 @@ def plan(
     *,
     initial_weights: list[np.ndarray] | None = None,
     steps_per_epoch: int | None = None,
-) -> training.Plan:
+) -> fitting.Plan:
     """Return what the flags of `cli.add_training` and `--seed` say of training a network."""
     recipe = recipes.custom_recipe(
         args.recipe,
@@ -60,7 +61,7 @@ def plan(
         augmentation=args.augmentation,
         precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
     )
-    return training.Plan(
+    return fitting.Plan(
         architecture, recipe, args.seed, args.precision, initial_weights, args.tensorboard
     )
 
@@ -82,7 +83,7 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
     resume.create(args, architecture=architecture, data_hash=dataset.data_hash)
     splits.save(args.out / "split.npz", split)
     labels = dataset.train_labels[split.train_rows]
-    given = training.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
+    given = batches.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
     if teachers:
         targets = distillation.targets(
             args.out, teachers, given.images, labels, weight=args.teacher_weight
@@ -93,8 +94,8 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
 
 def fit(
     folder: Path,
-    plan: training.Plan,
-    given: training.TrainingData,
+    plan: fitting.Plan,
+    given: batches.TrainingData,
     dataset: loading.Dataset,
     split: splits.Split,
 ) -> keras.Model:
@@ -110,7 +111,7 @@ def fit(
     if not (folder / "metrics.json").exists():  # the last result that a finished run gets
         held_out = split.validation_rows
         validation = dataset.train_images[held_out], dataset.train_labels[held_out]
-        training.fit(folder, plan, given, validation)
+        fitting.fit(folder, plan, given, validation)
     elif _is_recorded(folder):
         print(f"{folder} is finished already.")
         return checkpoints.load(folder)[0]
@@ -138,7 +139,7 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
         the network.
     """
     model, config = checkpoints.load(folder)
-    name, history = config["architecture"].upper(), comparison.load_history(folder)
+    name, history = config["architecture"].upper(), records.load_history(folder)
     held_out = split.validation_rows
     labels = dataset.train_labels[held_out]
     probabilities = prediction.predict(model, dataset.train_images[held_out])
