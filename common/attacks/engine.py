@@ -2,8 +2,8 @@
 
 Images are float32 (n, 48, 48, 1) in [0, 1], labels are codes (n,): of the true classes, to be left,
 or of the classes to be reached where `Budget.targeted`. Every model here puts out logits
-(`prediction.logits_model`) and runs in inference mode. What an attack returns never leaves [0, 1] nor
-the ball around the image, not even by a rounding error. Other images, labels and sizes are a
+(`prediction.logits_model`) and runs in inference mode. What an attack returns never leaves [0, 1]
+nor the ball around the image, not even by a rounding error. Other images, labels and sizes are a
 ValueError.
 """
 

@@ -95,9 +95,9 @@ def _decode(file):
         ):
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels are no 48x48 face")
-            if image.mode.startswith("I"):  # 16 bits a channel
-                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             grey, scaled = image.convert("L"), image.size != IMAGE_SHAPE[::-1]
+            if image.mode.startswith("I"):  # 16 bits, which `convert` would cut off
+                grey = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             if scaled:
                 shrinks = min(grey.size) >= max(IMAGE_SHAPE)
                 method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC

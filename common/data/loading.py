@@ -218,9 +218,9 @@ def _recognise(files, stack):
     Goes down level by level and stops at the first level that completes a data set, so that the
     second copy inside Kaggle's download (a tar.gz next to the tables) is left alone.
     """
-    found = {tables.FULL: [], tables.TRAIN: [], tables.TEST: []}
+    found: dict[str, list] = {tables.FULL: [], tables.TRAIN: [], tables.TEST: []}
     images, others = [], []
-    levels = {}
+    levels: dict[int, list] = {}
     for file in files:
         levels.setdefault(len(file.parts), []).append(file)
     while levels:

@@ -181,7 +181,8 @@ def _read_table(file):
         header = read_header(file.name, stream.readline(MAX_LINE_BYTES))
         roles, names = header.roles, header.names
         blocks, texts, places = [], [], []
-        labels, ids, usages, row_of_id = [], [], [], {}
+        labels, ids, usages = [], [], []
+        row_of_id: dict[int, int] = {}
         for row, line_number, fields in _rows(file, stream, header):
             where = f"{file.name}, row {row} (line {line_number}), column"
             if "label" in roles:

@@ -60,7 +60,7 @@ class Recipe:
         batch_size: images a step.
         augmentation: name of one of `POLICIES`.
         precise_statistics: the validated and kept model normalises by precise batch-norm
-            statistics (see `precise_batch_norm.PreciseBatchNorm`), not by the moving averages of Keras.
+            statistics (see `PreciseBatchNorm`), not by the moving averages of Keras.
         title: for `--help`.
     """
 
