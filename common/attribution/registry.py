@@ -1,0 +1,49 @@
+"""The methods of attribution by name, without Keras: a new one is its module and a line here."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is known of a method before it is imported."""
+
+    title: str
+    colour: str
+    contribution: bool = False  # its maps are contributions, not sensitivities (`maps`)
+    convolution: bool = False  # it explains by one, `Options.layer`, so the model must have some
+    module: str | None = None  # with `attribute`; `common.attribution.<name>` unless named
+
+
+METHODS = {
+    "gradient": Method("gradient", "#0072B2"),
+    "gradient_times_input": Method("gradient x input", "#56B4E9", contribution=True),
+    "smooth_gradient": Method("SmoothGrad", "#D55E00"),
+    "integrated_gradients": Method("integrated gradients", "#009E73", contribution=True),
+    "guided_backpropagation": Method("guided backpropagation", "#CC79A7"),
+    "grad_cam": Method("Grad-CAM", "#E69F00", contribution=True, convolution=True),
+    "occlusion": Method("occlusion", "#7A5195", contribution=True),
+}
+
+
+def method(name: str) -> Method:
+    """Return what is known of a method.
+
+    Raises:
+        ValueError: there is none of that name; the message lists those that exist.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}: expected one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def function(name: str) -> Callable:
+    """Return the function `attribute` of a method (see `engine`), importing its module now."""
+    module = method(name).module or f"common.attribution.{name}"
+    return importlib.import_module(module).attribute
+
+
+def by_convolution() -> list[str]:
+    """Return the names of the methods that explain by a convolution."""
+    return [name for name, known in METHODS.items() if known.convolution]
