@@ -183,7 +183,46 @@ def test_grad_cam_of_any_convolution_has_the_size_of_the_image(small_cnn, faces,
     assert not np.allclose(last, first)
 
 
-# ------------------------------------------------------------------------------------- PAIR
+def test_layer_cam_of_a_network_by_hand(squares):
+    inputs = keras.Input((4, 4, 1))
+    x = layers.Conv2D(2, 1, name="conv")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, name="logits")(layers.Flatten()(x)))
+    slopes = np.random.default_rng(7).normal(size=(4, 4, 2)).astype(np.float32)
+    model.set_weights(
+        [
+            np.array([2.0, -1.0]).reshape(1, 1, 1, 2),
+            np.array([-0.5, 0.4]),
+            slopes.reshape(32, 1),
+            np.zeros(1),
+        ]
+    )
+    maps = attribute("layer_cam", model, squares, [0, 0])
+    activations = squares * [2.0, -1.0] + [-0.5, 0.4]
+    expected = np.maximum((np.maximum(slopes, 0) * activations).sum(axis=-1), 0)
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+# -------------------------------------------------------------------------- PAIR, tf-keras-vis
+
+
+@pytest.mark.filterwarnings("ignore:Please .* `zoom`:DeprecationWarning")  # in tf-keras-vis
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")  # it wraps images so
+@pytest.mark.parametrize("layer", ["conv2d_1", "conv2d_2"])
+def test_layer_cam_equals_tf_keras_vis(small_cnn, faces, targets, layer):
+    from tf_keras_vis.layercam import Layercam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    theirs = Layercam(small_cnn)(
+        CategoricalScore(targets.tolist()),
+        faces,
+        penultimate_layer=layer,
+        expand_cam=False,  # theirs aligns the corners of both
+        normalize_cam=False,
+    )
+    stretched = tf.image.resize(np.asarray(theirs)[..., np.newaxis], (SIDE, SIDE))[..., 0]
+    maps = attribute("layer_cam", small_cnn, faces, targets, layer=layer)
+    assert maps.any()
+    np.testing.assert_allclose(maps, stretched, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -170,12 +170,14 @@ def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, ca
     assert means.get_suptitle().endswith("mean of the maps by dark pixels")
 
 
-def test_a_model_without_convolutions_goes_without_grad_cam(trained_run, tmp_path, capsys):
+def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tmp_path, capsys):
     run(
         trained_run, tmp_path, "--method", "all", "--samples", "2", "--images", "0", "--no-check",
         "--mean-map", "none",
     )  # fmt: skip
-    assert "Grad-CAM is left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Grad-CAM is left out" in said
+    assert "LayerCAM is left out" in said
     with pytest.raises(ValueError, match="needs a convolution"):
         run(trained_run, tmp_path, "--method", "grad_cam")
 

@@ -23,6 +23,7 @@ METHODS = {
     "integrated_gradients": Method("integrated gradients", "#009E73", contribution=True),
     "guided_backpropagation": Method("guided backpropagation", "#CC79A7"),
     "grad_cam": Method("Grad-CAM", "#E69F00", contribution=True, convolution=True),
+    "layer_cam": Method("LayerCAM", "#000000", contribution=True, convolution=True),
     "occlusion": Method("occlusion", "#7A5195", contribution=True),
 }
 
