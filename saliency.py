@@ -169,7 +169,7 @@ def explain(args, names, options, logits, images, labels, probabilities):
     named = {"true": true, "predicted": probabilities.argmax(axis=1)}
     classes = named[args.target] if args.target in named else np.full_like(true, args.target)
     found = {
-        name: registry.function(name)(logits, inputs, classes, options)
+        name: registry.load(name).attribute(logits, inputs, classes, options)
         for name in tqdm(names, desc="maps", unit=" methods", delay=2, disable=None)
     }
     importances = {name: maps.importance(name, found[name]) for name in names}

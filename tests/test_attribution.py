@@ -36,7 +36,7 @@ SIDE = 12
 def attribute(name, model, images, classes, *, samples=50, seed=0, layer=None, **own):
     """Maps by a method, by its name."""
     options = engine.Options(samples=samples, seed=seed, layer=layer)
-    return registry.function(name)(model, images, classes, options, **own)
+    return registry.load(name).attribute(model, images, classes, options, **own)
 
 
 @pytest.fixture(scope="module")
@@ -510,7 +510,7 @@ def test_shares_and_means_of_maps():
 
 
 def test_an_unknown_method_lists_the_known_ones():
-    for ask in (registry.method, registry.function, lambda name: importance(name, np.ones(1))):
+    for ask in (registry.method, registry.load, lambda name: importance(name, np.ones(1))):
         with pytest.raises(ValueError, match=r"'lime': expected one of gradient, .*occlusion"):
             ask("lime")
 

@@ -59,12 +59,7 @@ def convolutions(model: keras.Model) -> list[str]:
 
 
 def convolution(model: keras.Model, name: str | None = None) -> str:
-    """Return the name of a convolution, checked, or of the last one.
-
-    Raises:
-        ValueError: the model has no convolution, or none of that name; the message lists those
-            that exist.
-    """
+    """Return the name of a convolution, by default the last, or raise a ValueError without any."""
     known = convolutions(model)
     if not known:
         raise ValueError(

@@ -45,9 +45,10 @@ def check(
     `run` (folder of the model) and `images` (numbers) are noted in the result.
     """
     curves = compare(model, inputs, importances, classes, seed=options.seed)
-    layers, correlations = [], {}
+    layers: list[str] = []
+    correlations = {}
     for name in importances:
-        explain = functools.partial(registry.function(name), options=options)
+        explain = functools.partial(registry.load(name).attribute, options=options)
         layers, correlations[name] = cascading_randomisation(
             model, explain, inputs, classes, seed=options.seed
         )
@@ -114,7 +115,10 @@ def compare(
 
     At the end comes "random", the mean of masking in several random orders.
     """
-    score = functools.partial(deletion_insertion, model, images, classes=classes, **options)
+
+    def score(maps, seed):
+        return deletion_insertion(model, images, maps, classes, seed=seed, **options)
+
     curves = {name: score(maps, seed=seed) for name, maps in importances.items()}
     constant = np.zeros(np.shape(images)[:3])  # all equal, so that the order is the seed's
     orders = [score(constant, seed=seed + 1 + order) for order in range(random_orders)]

@@ -20,12 +20,9 @@ REGIONS = {"forehead": (0, 11), "brows and eyes": (11, 24), "nose": (24, 32), "m
 
 
 def importance(name: str, maps: np.ndarray) -> np.ndarray:
-    """Return how much each pixel matters for the decision, (n, h, w), never negative.
+    """Return how much each pixel matters by the maps of a method, (n, h, w), never negative.
 
-    Args:
-        name: of the method.
-        maps: that it returned. Of a sensitivity the size is taken, of a contribution what speaks
-            for the class.
+    Of a sensitivity the size is taken, of a contribution what speaks for the class.
     """
     return np.maximum(maps, 0) if registry.method(name).contribution else np.abs(maps)
 
@@ -33,10 +30,8 @@ def importance(name: str, maps: np.ndarray) -> np.ndarray:
 def normalised(maps: np.ndarray, *, percentile: float = 100.0) -> np.ndarray:
     """Return each map divided by its maximum, in [0, 1]; an all-zero map stays zero.
 
-    Args:
-        maps: (n, h, w), never negative.
-        percentile: divide by this percentile instead and clip, so that one pixel cannot darken
-            the rest. Where it is 0 the maximum is taken.
+    Maps are (n, h, w), never negative. Below 100, `percentile` stands for the maximum and what is
+    above is clipped, so that one pixel cannot darken the rest; where it is 0 the maximum is taken.
     """
     highest = np.max(maps, axis=(1, 2), keepdims=True)
     scale = np.percentile(maps, percentile, axis=(1, 2), keepdims=True)
@@ -74,13 +69,9 @@ def zero_share(maps: np.ndarray) -> float:
 def mean_map(importances: np.ndarray) -> np.ndarray:
     """Return the mean of maps after each is scaled to the sum 1, so that every face counts alike.
 
-    Args:
-        importances: (n, h, w), never negative; all-zero maps are left out.
-
-    Returns:
-        (h, w), sum 1, or 0 throughout when all maps are zero.
+    The sum of the mean is 1, or 0 when all maps are zero; all-zero maps are left out.
     """
-    totals = np.sum(importances, axis=(1, 2), dtype=np.float64)
+    totals = importances.sum(axis=(1, 2), dtype=np.float64)
     if not totals.any():
         return np.zeros(importances.shape[1:])
     return np.mean(importances[totals > 0] / totals[totals > 0, np.newaxis, np.newaxis], axis=0)
@@ -137,7 +128,7 @@ def mean_maps(
     The images are uint8 (n, 48, 48); their labels, of which none of the seven may be missing, are
     the classes explained. Model and options are as `engine` says; `run` is the model's folder.
     """
-    attribute = registry.function(method)
+    attribute = registry.load(method).attribute
     counts, mean_faces, means, blank = [], [], [], 0.0
     for code in tqdm(range(NUM_CLASSES), desc="mean maps", unit=" emotions", delay=2, disable=None):
         chosen = np.flatnonzero(labels == code)[:faces_per_class]

@@ -1,8 +1,8 @@
 """The methods of attribution by name, without Keras: a new one is its module and a line here."""
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,15 @@ METHODS = {
 
 
 def method(name: str) -> Method:
-    """Return what is known of a method.
-
-    Raises:
-        ValueError: there is none of that name; the message lists those that exist.
-    """
+    """Return what is known of a method, or raise a ValueError that lists those that exist."""
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}: expected one of {', '.join(METHODS)}")
     return METHODS[name]
 
 
-def function(name: str) -> Callable:
-    """Return the function `attribute` of a method (see `engine`), importing its module now."""
-    module = method(name).module or f"common.attribution.{name}"
-    return importlib.import_module(module).attribute
+def load(name: str) -> ModuleType:
+    """Return the module of a method, with the function `attribute` that `engine` describes."""
+    return importlib.import_module(method(name).module or f"common.attribution.{name}")
 
 
 def by_convolution() -> list[str]:

@@ -36,7 +36,7 @@ class ExplainedFaces:
 def arrays(result: ExplainedFaces) -> dict[str, np.ndarray]:
     """Return everything that is drawn."""
     return {
-        "images": result.images,
+        "images": np.array(result.images),
         "faces": result.faces,
         "labels": result.labels,
         "probabilities": result.probabilities,
