@@ -62,7 +62,7 @@ def contenders(options):
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    from common import attribution
+    from common.attribution import engine, smooth_gradient
     from common.models import prediction, registry
 
     model = prediction.logits_model(registry.build("cnn"))
@@ -80,8 +80,8 @@ def contenders(options):
         return {pair.base.INPUT_OUTPUT_GRADIENTS: tape.gradient(score, images).numpy()}
 
     return {
-        "ours": lambda: attribution.smooth_gradient(
-            model, images, targets, samples=options.samples, spread=SPREAD
+        "ours": lambda: smooth_gradient.attribute(
+            model, images, targets, engine.Options(samples=options.samples), spread=SPREAD
         ),
         "tf-keras-vis": lambda: theirs(
             CategoricalScore(targets.tolist()),

@@ -1,8 +1,10 @@
 """The script saliency.py on small runs: what it writes, says and refuses."""
 
 import csv
+import importlib
 import sys
 from types import SimpleNamespace
+import types
 
 import keras
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from keras import layers
 
 import saliency
-from common import attribution
+from common import outputs
+from common.attribution import engine, grad_cam, gradient, registry
 from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES
 from common.models import checkpoints, prediction, registry
@@ -60,10 +63,6 @@ def run(folder, out, *flags):
     saliency.main(["--model", str(folder), "--out", str(out), "--faces-per-class", "2", *flags])
 
 
-def test_the_names_are_those_of_the_library():
-    assert list(attribution.METHODS) == list(saliency.METHODS)
-
-
 def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, capsys):
     run(tiny_run, tmp_path, "--samples", "3")
     said = capsys.readouterr().out
@@ -92,8 +91,8 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
             arrays["faces"], faces.train_images[split.validation_rows[:5]]
         )
         logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
-        expected = attribution.gradient(
-            logits, pixels.to_inputs(arrays["faces"]), arrays["targets"]
+        expected = gradient.attribute(
+            logits, pixels.to_inputs(arrays["faces"]), arrays["targets"], engine.Options()
         )
         np.testing.assert_allclose(arrays["map_gradient"], expected, atol=1e-5)
     with (tmp_path / "faithfulness.csv").open() as file:
@@ -126,12 +125,12 @@ def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, caps
     )  # fmt: skip
     with np.load(tmp_path / "saliency.npz") as arrays:
         assert {name.removeprefix("map_") for name in arrays.files if name.startswith("map_")} == {
-            *attribution.METHODS
+            *registry.METHODS
         }
         np.testing.assert_array_equal(arrays["targets"], [3])
         logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
-        expected = attribution.grad_cam(
-            logits, pixels.to_inputs(arrays["faces"]), [3], layer="conv2d_1"
+        expected = grad_cam.attribute(
+            logits, pixels.to_inputs(arrays["faces"]), [3], engine.Options(layer="conv2d_1")
         )
         np.testing.assert_allclose(arrays["map_grad_cam"], expected, atol=1e-5)
     assert "the maps explain happy" in capsys.readouterr().out
@@ -144,17 +143,51 @@ def test_true_classes_many_pages_and_nothing_else_asked_for(tiny_run, tmp_path):
     )  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {
         "saliency.png", "saliency_2.png", "saliency.npz", "observations.txt",
+        outputs.MANIFEST,
     }  # fmt: skip
     with np.load(tmp_path / "saliency.npz") as arrays:
         np.testing.assert_array_equal(arrays["targets"], arrays["labels"])
 
 
-def test_a_model_without_convolutions_goes_without_grad_cam(trained_run, tmp_path, capsys):
+def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, capsys):
+    module = types.ModuleType("dark_pixels")
+    module.attribute = lambda model, images, classes, options: 1 - images[..., 0]
+    monkeypatch.setitem(sys.modules, "dark_pixels", module)
+    monkeypatch.setitem(
+        registry.METHODS, "dark", registry.Method("dark pixels", "#123456", module="dark_pixels")
+    )
+    assert "occlusion, dark, or all" in " ".join(saliency.build_parser().format_help().split())
+    drawn = []
+    style = importlib.import_module("common.figures.style")
+    save = style.save
+    monkeypatch.setattr(
+        style,
+        "save",
+        lambda figure, *rest, **more: (drawn.append(figure), save(figure, *rest, **more)),
+    )
+    run(tiny_run, tmp_path, "--method", "gradient", "dark", "--mean-map", "dark")
+    with (tmp_path / "faithfulness.csv").open() as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"gradient", "dark"}
+    with np.load(tmp_path / "saliency.npz") as arrays:
+        np.testing.assert_allclose(
+            arrays["map_dark"], 1 - pixels.to_inputs(arrays["faces"])[..., 0]
+        )
+    assert "dark pixels: deletion area" in capsys.readouterr().out
+    faces, checks, means = drawn
+    assert "dark\npixels\nmasked" in [text.get_text() for axes in faces.axes for text in axes.texts]
+    lines = {line.get_label(): line.get_color() for line in checks.axes[2].lines}
+    assert lines["dark pixels"] == "#123456"
+    assert means.get_suptitle().endswith("mean of the maps by dark pixels")
+
+
+def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tmp_path, capsys):
     run(
         trained_run, tmp_path, "--method", "all", "--samples", "2", "--images", "0", "--no-check",
         "--mean-map", "none",
     )  # fmt: skip
-    assert "Grad-CAM is left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Grad-CAM is left out" in said
+    assert "LayerCAM is left out" in said
     with pytest.raises(ValueError, match="needs a convolution"):
         run(trained_run, tmp_path, "--method", "grad_cam")
 

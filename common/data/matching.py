@@ -66,7 +66,9 @@ def match(known: Fingerprints, held_out: np.ndarray, images: np.ndarray) -> np.n
     given = fingerprints(images)
     trained = np.ones(len(known.exact), bool)
     trained[held_out] = False
-    copies: dict[int, list[int]] = {}  # pixels of held-out images -> their rows that are not found yet
+    copies: dict[
+        int, list[int]
+    ] = {}  # pixels of held-out images -> their rows that are not found yet
     for number in held_out.tolist():
         copies.setdefault(int(known.exact[number]), []).append(number)
     found = np.full(len(known.exact), -1)
