@@ -3,8 +3,8 @@
 import csv
 import importlib
 import sys
-from types import SimpleNamespace
 import types
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,7 +16,8 @@ from common import outputs
 from common.attribution import engine, grad_cam, gradient, registry
 from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES
-from common.models import checkpoints, prediction, registry
+from common.models import checkpoints, prediction
+from common.models import registry as architectures
 from common.runs import storage
 
 
@@ -35,7 +36,7 @@ def build_tiny(*, normalization):
 
 
 sys.modules["common.models.tiny"] = SimpleNamespace(build=build_tiny)
-TINY = registry.Architecture("tiny network", "tiny")
+TINY = architectures.Architecture("tiny network", "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,9 @@ def tiny_run(small_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     faces = loading.load(small_data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.ARCHITECTURES, "tiny", TINY)
+        patch.setitem(architectures.ARCHITECTURES, "tiny", TINY)
         keras.utils.set_random_seed(0)
-        checkpoints.save(folder / "model.keras", registry.build("tiny"), "tiny")
+        checkpoints.save(folder / "model.keras", architectures.build("tiny"), "tiny")
     storage.write_json(
         folder / "config.json", {"architecture": "tiny", "flags": {"data": str(small_data)}}
     )
@@ -56,7 +57,7 @@ def tiny_run(small_data, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny_is_known(monkeypatch):
-    monkeypatch.setitem(registry.ARCHITECTURES, "tiny", TINY)
+    monkeypatch.setitem(architectures.ARCHITECTURES, "tiny", TINY)
 
 
 def run(folder, out, *flags):

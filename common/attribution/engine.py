@@ -2,8 +2,8 @@
 
 A method is a module with the function `attribute(model, images, classes, options)`, where
 
-    model    ends in logits, as from `prediction.logits_model`; it runs in inference mode, and nothing
-             in it changes
+    model    ends in logits, as from `prediction.logits_model`; it runs in inference mode, and
+             nothing in it changes
     images   float32 (n, h, w, 1) in [0, 1]
     classes  int (n,), the class to explain for each image
     options  `Options`
