@@ -21,9 +21,9 @@ from common.models import registry as architectures
 from common.runs import storage
 
 
-def build_tiny(*, normalization):
+def build_tiny(*, fused):
     """A convolutional network that is explained in a moment."""
-    del normalization
+    del fused
     inputs = keras.Input((48, 48, 1), name="image")
     x = layers.LeakyReLU(name="leaky_re_lu_1")(
         layers.Conv2D(3, 5, strides=4, name="conv2d_1")(inputs)

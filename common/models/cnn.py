@@ -7,12 +7,13 @@ from common.labels import INPUT_SHAPE
 from common.models import blocks
 
 
-def build(*, normalization: type[layers.BatchNormalization]) -> keras.Model:
+def build(*, fused: bool = False) -> keras.Model:
     """Return the report's CNN: 1,985,607 parameters, 2,304 of them moving averages.
 
     Six 3x3 convolutions, each followed by LeakyReLU and BatchNorm; the first is unpadded.
     Source: report, part 1.
     """
+    normalization = blocks.normalization(fused=fused)
     inputs = keras.Input(INPUT_SHAPE, name="image")
     x = blocks.standardise(inputs)
     for block, filters in enumerate((64, 128, 256), start=1):

@@ -9,13 +9,14 @@ from common.labels import INPUT_SHAPE
 from common.models import blocks
 
 
-def build(*, normalization: type[layers.BatchNormalization]) -> keras.Model:
+def build(*, fused: bool = False) -> keras.Model:
     """Return a residual CNN of 1,169,735 parameters, a third of the report's multiplications.
 
     Seven 3x3 convolutions, each followed by LeakyReLU and BatchNorm. The first stage sees the
     whole image with few filters; each later one halves the image, widens, and adds a convolution
     to its own input. The mean and the largest value of each last map stand for the Dense layers.
     """
+    normalization = blocks.normalization(fused=fused)
     numbers = itertools.count(1)
 
     def convolve(x, filters):

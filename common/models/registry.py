@@ -14,7 +14,7 @@ class Architecture:
 
     Attributes:
         title: as figures and help name it.
-        module: in `common.models`, with a function `build(*, normalization) -> keras.Model`.
+        module: in `common.models`, with a function `build(*, fused) -> keras.Model`.
         convolutional: trained by train_cnn.py, and of use to what looks into convolutions.
     """
 
@@ -48,7 +48,5 @@ def build(architecture: str, *, fused: bool = False) -> "keras.Model":
         ValueError: there is no such architecture.
     """
     check(architecture)
-    from common.models import blocks
-
     module = importlib.import_module(f"common.models.{ARCHITECTURES[architecture].module}")
-    return module.build(normalization=blocks.normalization(fused=fused))
+    return module.build(fused=fused)
