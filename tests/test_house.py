@@ -59,8 +59,8 @@ def imported(path):
             if package != "common":
                 others.add(package)
             else:
-                names = (f"{inside}.{alias.name}".strip(".") for alias in node.names)
-                ours |= {inside} if inside in ORDER else set(map(room, names))
+                for name in (f"{inside}.{alias.name}".strip(".") for alias in node.names):
+                    ours.add(inside if "." in inside and inside in ORDER else room(name))
     return ours, others
 
 
