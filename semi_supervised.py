@@ -125,6 +125,7 @@ def main(argv=None):
         f"The labels of {len(unlabelled):,} training images are removed, {len(labelled):,} are "
         f"left; {len(extra):,} more images have none."
     )
+    splits.save_images(args.out, dataset)
     steps = math.ceil((len(labelled) + len(images)) / args.batch_size)
     plan = experiment.plan(args, args.architecture, steps_per_epoch=steps)
 

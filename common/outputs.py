@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.runs import provenance, storage
+from common.runs import lock, provenance, storage
 
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.txt"
@@ -49,9 +49,11 @@ class Output:
             extend: keep what the folder's manifest names already and add to it.
 
         Raises:
-            ValueError: the folder cannot be written, or what should be extended is unfinished.
+            ValueError: the folder cannot be written, another process writes to it, or what should
+                be extended is unfinished.
         """
         self.folder = storage.check_writable(folder)
+        lock.acquire(self.folder)
         self._manifest = f"{study}.json" if study else MANIFEST
         self._observations = f"{study}.txt" if study else OBSERVATIONS
         self._start = time.monotonic()
@@ -190,6 +192,7 @@ class Output:
         self._old_files = set()
         self.record["finished"] = True
         self._write()
+        lock.release(self.folder)
         names = sorted(_files(self.record))
         print(f"Wrote {', '.join(names)} and {self._manifest} to {self.folder}.")
         if following:

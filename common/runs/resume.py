@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common.runs import provenance, storage
+from common.runs import lock, provenance, storage
 
 WRITTEN = (  # by a run beside config.json, what follows from others first
-    *("comparison.*", "ledger.*", "pseudo_labels.csv", "submission.csv", "curves.png"),
-    *("metrics.json", "predictions.npz", "model.keras", "history.csv", "state", "tensorboard"),
-    *("teacher_probabilities.npz", "hidden.npz", "split.npz", "teacher", "round-*"),
+    *("manifest.json", "observations.txt", "comparison.*", "pseudo_label*", "ledger.*"),
+    *("submission.csv", "curves.png", "layers.csv", "metrics.json", "predictions.npz"),
+    *("model.keras", "history.csv", "state", "tensorboard", "teacher_probabilities.npz"),
+    *("unlabelled.npz", "hidden.npz", "images.npz", "split.npz", "teacher", "round-*"),
 )
 NOT_RECALLED = ("out", "resume", "overwrite")
 GENERATIONS = 2  # states kept: a kill while the newest is written leaves the one before
@@ -58,14 +59,13 @@ def create(args, **facts):
         dictionary: the configuration as it is on disk.
 
     Raises:
-        ValueError: the folder holds a run already, or cannot be written, or the run that is
-            resumed was started on something else.
+        ValueError: the folder holds a run already, or another process writes to it, or it cannot
+            be written, or the run that is resumed was started on something else.
     """
     folder = storage.check_writable(args.out)
+    lock.acquire(folder)  # given back when all results are written, or the process ends
     path = folder / "config.json"
     if args.resume:
-        for leftover in folder.rglob(".*.tmp*"):  # of `atomic_write`, when a kill came in between
-            leftover.unlink()
         config = storage.read_json(path)
         for name, value in facts.items():
             if config.get(name) != value:

@@ -82,6 +82,7 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
     start = checkpoints.mean_weights(initial, architecture) if initial else None
     resume.create(args, architecture=architecture, data_hash=dataset.data_hash)
     splits.save(args.out / "split.npz", split)
+    splits.save_images(args.out, dataset)
     labels = dataset.train_labels[split.train_rows]
     given = batches.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
     if teachers:
