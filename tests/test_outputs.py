@@ -19,7 +19,7 @@ COMMAND = "python script.py --out here"
 
 def names(folder):
     """Return the names of all files in a folder, sorted; none is a leftover of a write."""
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def earlier(folder):
