@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from common.labels import class_code
@@ -11,7 +12,7 @@ from common.training import recipes
 INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
 
 
-def parser(description):
+def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser whose `--help` begins with a script's docstring."""
     return argparse.ArgumentParser(
         description=description,
@@ -20,7 +21,7 @@ def parser(description):
     )
 
 
-def add_data(options):
+def add_data(options: argparse.ArgumentParser) -> None:
     """Add `--data`."""
     options.add_argument(
         "--data",
@@ -30,7 +31,7 @@ def add_data(options):
     )
 
 
-def add_out(options, script):
+def add_out(options: argparse.ArgumentParser, script: str) -> None:
     """Add `--out`, the folder that is written: `outputs/<script's name>` unless named."""
     options.add_argument(
         "--out",
@@ -41,7 +42,7 @@ def add_out(options, script):
     )
 
 
-def add_seed(options):
+def add_seed(options: argparse.ArgumentParser) -> None:
     """Add `--seed`."""
     options.add_argument(
         "--seed",
@@ -52,7 +53,7 @@ def add_seed(options):
     )
 
 
-def add_model(options, *, many=False):
+def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
     """Add `--model`: one run, or several where `many`."""
     options.add_argument(
         "--model",
@@ -66,7 +67,7 @@ def add_model(options, *, many=False):
     )
 
 
-def add_images(options, default):
+def add_images(options: argparse.ArgumentParser, default: list[int]) -> None:
     """Add `--images`, numbers of validation images."""
     options.add_argument(
         "--images",
@@ -78,7 +79,7 @@ def add_images(options, default):
     )
 
 
-def check_images(args, count):
+def check_images(args: argparse.Namespace, count: int) -> None:
     """Raise a ValueError if `--images` names one beyond the run's `count` validation images."""
     if max(args.images) >= count:
         raise ValueError(
@@ -87,7 +88,7 @@ def check_images(args, count):
         )
 
 
-def add_training(options, *, epochs=80):
+def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
     """Add the flags of training, with the report's values where it states them."""
     options.add_argument(
         "--epochs",
@@ -174,7 +175,7 @@ def add_training(options, *, epochs=80):
     )
 
 
-def add_finished_runs(options):
+def add_finished_runs(options: argparse.ArgumentParser) -> None:
     """Add the flags of training that builds on finished runs."""
     options.add_argument(
         "--initial-weights",
@@ -201,39 +202,39 @@ def add_finished_runs(options):
     )
 
 
-def positive(text):
+def positive(text: str) -> int:
     """Return a whole number of 1 or more, for argparse."""
     return _number(text, int, lambda value: value >= 1, "a whole number of 1 or more")
 
 
-def non_negative(text):
+def non_negative(text: str) -> int:
     """Return a whole number of 0 or more, for argparse."""
     return _number(
         text, int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647"
     )
 
 
-def positive_number(text):
+def positive_number(text: str) -> float:
     """Return a finite number above 0, for argparse."""
     return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
 
 
-def non_negative_number(text):
+def non_negative_number(text: str) -> float:
     """Return a finite number of 0 or more, for argparse."""
     return _number(text, float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """Return a number from 0 up to but not including 1, for argparse."""
     return _number(text, float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
 
-def share(text):
+def share(text: str) -> float:
     """Return a number from 0 to 1, for argparse."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number in [0, 1]")
 
 
-def emotion(text):
+def emotion(text: str) -> int:
     """Return the code of a class by name or number, for argparse."""
     try:
         return class_code(text)
@@ -241,7 +242,7 @@ def emotion(text):
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Call a script's `main`; turn bad input into one line on stderr and exit status 2."""
     try:
         main()
@@ -277,7 +278,7 @@ class _Teachers(_Runs):
             namespace.label_smoothing = 0.0
 
 
-def runs_in(folder):
+def runs_in(folder: Path) -> list[Path]:
     """Return the run folders in a folder, by name."""
     return sorted(config.parent for config in folder.glob("*/config.json"))
 

@@ -23,7 +23,9 @@ LABEL_TEXTS = tuple(str(code) for code in range(NUM_CLASSES))
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def write_submission(path, ids, predictions, *, form="homework"):
+def write_submission(
+    path: Path, ids: np.ndarray, predictions: np.ndarray, *, form: str = "homework"
+) -> None:
     """Write a submission, atomically; nothing is written when something is wrong.
 
     Args:
@@ -46,7 +48,7 @@ def write_submission(path, ids, predictions, *, form="homework"):
     _write_rows(path, rows)
 
 
-def check_submission(path, ids):
+def check_submission(path: Path, ids: np.ndarray) -> int:
     """Return the number of predictions in a submission of either form that Kaggle would take.
 
     Rows of the homework form may be in any order, since Kaggle matches them by id.
@@ -102,7 +104,7 @@ def check_submission(path, ids):
     return len(expected)
 
 
-def submit_command(path, *, form="homework"):
+def submit_command(path: Path, *, form: str = "homework") -> str:
     """Return the command line that uploads a submission with Kaggle's own tool, shell-quoted.
 
     Args:
@@ -114,7 +116,7 @@ def submit_command(path, *, form="homework"):
     return shlex.join([*words, "-f", str(path), "-m", message])
 
 
-def write_probabilities(path, ids, probabilities):
+def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:
     """Write a CSV of id, one probability a class, and the most probable label, atomically.
 
     Args:
@@ -134,7 +136,7 @@ def write_probabilities(path, ids, probabilities):
     _write_rows(path, [PROBABILITY_HEADER, *([number, *row, label] for number, row, label in rows)])
 
 
-def read_probabilities(path):
+def read_probabilities(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return (ids, probabilities): int64 (n,) and float32 (n, 7), as `write_probabilities` wrote.
 
     Raises:

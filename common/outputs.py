@@ -10,6 +10,8 @@ mixture of old and new files for a result.
 import contextlib
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +122,7 @@ class Output:
         for sentence in entry["sentences"]:
             print(sentence)
 
-    def show(self, name, view, result, **options):
+    def show(self, name: str, view: ModuleType, result: Any, **options: Any) -> None:
         """Write a result as a module of `figures` shows it.
 
         Args:
@@ -148,7 +150,7 @@ class Output:
         }
         self.add(name, **said | made | options)
 
-    def file(self, name, *, entry=None, kind="other"):
+    def file(self, name: str, *, entry: dict | None = None, kind: str = "other") -> Path:
         """Return the path of a file that the caller writes now, and record it.
 
         Args:
@@ -161,20 +163,20 @@ class Output:
         self._write()
         return self.folder / name
 
-    def say(self, *sentences):
+    def say(self, *sentences: str) -> None:
         """Print sentences that belong to no single result, and record them."""
         said = self._entry("")["sentences"]
         said += [sentence for sentence in sentences if sentence not in said]
         for sentence in sentences:
             print(sentence)
 
-    def miss(self, name, title, reason):
+    def miss(self, name: str, title: str, reason: str) -> None:
         """Record a result that could not be made, and say why."""
         self._forget(name)
         self.record["gaps"].append({"name": name, "title": title, "reason": reason})
         print(f"{title}: left out. {reason}")
 
-    def finish(self, following=""):
+    def finish(self, following: str = "") -> None:
         """Write all sentences and the finished manifest, delete what an earlier time left.
 
         Args:
@@ -219,7 +221,7 @@ class Output:
         storage.write_json(self.folder / self._manifest, self.record)
 
 
-def read(folder, manifest=MANIFEST):
+def read(folder: Path | str, manifest: str = MANIFEST) -> dict:
     """Return the manifest of a folder whose output is finished.
 
     Raises:
@@ -235,7 +237,7 @@ def read(folder, manifest=MANIFEST):
     return record
 
 
-def identity(run):
+def identity(run: Path | str) -> dict:
     """Return which run this is: folder, seed, data hash, and SHA-256 of the weights."""
     run = Path(run)
     config = storage.read_json(run / "config.json")

@@ -8,7 +8,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +39,7 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def plain(file):
+def plain(file: File) -> tuple[File, bytes]:
     """Return the file without gzip and in UTF-8 if it is UTF-16 text, and its first bytes."""
     with file.open() as stream:
         head = stream.read(HEAD_BYTES)
@@ -87,7 +87,7 @@ class _Recoded(io.RawIOBase):
         return count
 
 
-def members(file, head, stack):
+def members(file: File, head: bytes, stack: contextlib.ExitStack) -> list[File] | None:
     """Return the files inside an archive, or None for a file that is no archive.
 
     Nothing is ever extracted to disk, and what only a hostile archive holds is refused.
@@ -137,7 +137,7 @@ def members(file, head, stack):
 
 
 @contextlib.contextmanager
-def damage_named(name):
+def damage_named(name: str) -> Iterator[None]:
     """Turn what the unpacking libraries raise on damaged files into one named ValueError."""
     try:
         yield

@@ -55,7 +55,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
-def load(source=None, *, cache=None):
+def load(source: Path | str | None = None, *, cache: Path | None = None) -> Dataset:
     """Return the data set at a path as a `Dataset`.
 
     Args:
@@ -248,7 +248,7 @@ def _recognise(files, stack):
     return found, images, others
 
 
-def describe(faces):
+def describe(faces: Dataset) -> list[str]:
     """Return sentences on a data set: rows, classes, repeated, contradictory and flat images."""
     num_train, num_test = len(faces.train_images), len(faces.test_images)
     sentences = [f"{num_train:,} training rows and {num_test:,} test rows from {faces.source}."]

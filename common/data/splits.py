@@ -33,12 +33,12 @@ class Split:
     positions: np.ndarray | None = None
 
 
-def default_validation_size(num_rows):
+def default_validation_size(num_rows: int) -> int:
     """Return how many rows to hold out: 3,000 as in the report, 15 % of a small data set."""
     return 3_000 if num_rows >= 10_000 else num_rows * 15 // 100
 
 
-def draw(faces, *, seed, validation=3_000):
+def draw(faces: loading.Dataset, *, seed: int, validation: int = 3_000) -> Split:
     """Return a `Split` with exactly `validation` random training rows held out.
 
     Identical images stay on one side: the groups of them are walked through in random order and
@@ -78,12 +78,12 @@ def draw(faces, *, seed, validation=3_000):
     )
 
 
-def with_train_rows(split, train_rows):
+def with_train_rows(split: Split, train_rows: np.ndarray) -> Split:
     """Return the same `Split` with fewer training rows: what a run really learned from."""
     return replace(split, train_rows=np.asarray(train_rows, np.int64))
 
 
-def save(path, split):
+def save(path: Path, split: Split) -> None:
     """Write a `Split` to an npz file, atomically and without pickle."""
     storage.write_arrays(
         path,
@@ -94,7 +94,7 @@ def save(path, split):
     )
 
 
-def load(path):
+def load(path: Path) -> Split:
     """Return the `Split` that `save_split` wrote.
 
     Raises:
@@ -123,7 +123,7 @@ def load(path):
     return loaded
 
 
-def check(split, faces):
+def check(split: Split, faces: loading.Dataset) -> None:
     """Raise a ValueError if a split was drawn from other data than this."""
     if split.data_hash != faces.data_hash:
         raise ValueError(

@@ -92,7 +92,9 @@ IDENTITY = dict(
 EXTRAS = dict(long_hair=0.3, bald=0.08, beard=0.18, glasses=0.12, hand=0.06)  # odds
 
 
-def draw_dataset(num_train=3500, num_test=700, *, seed=0):
+def draw_dataset(
+    num_train: int = 3500, num_test: int = 700, *, seed: int = 0
+) -> list[np.ndarray]:
     """Return `(train_images, train_labels, test_images, test_labels)`, the same for the same seed.
 
     Images are uint8 (n, 48, 48), labels int64 (n,). Train and test come from two separate random
@@ -109,7 +111,9 @@ def draw_dataset(num_train=3500, num_test=700, *, seed=0):
     return tuple(arrays)
 
 
-def draw_faces(labels, *, rng, chunk=16):
+def draw_faces(
+    labels: np.ndarray, *, rng: np.random.Generator, chunk: int = 16
+) -> np.ndarray:
     """Return one drawn face a label, uint8 (n, 48, 48).
 
     Args:

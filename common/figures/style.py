@@ -1,11 +1,14 @@
 """The look that all figures share, and how they are saved."""
 
 import textwrap
+from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.labels import CLASS_NAMES
@@ -39,12 +42,12 @@ matplotlib.rcParams.update(
 )
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty Figure of that many inches whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def show_face(axes, image, title="", *, size=8):
+def show_face(axes: Axes, image: np.ndarray, title: str = "", *, size: float = 8) -> None:
     """Draw one grey image, uint8 or float in [0, 1], without axes."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype.kind == "u" else 1)
     axes.set_axis_off()
@@ -52,7 +55,7 @@ def show_face(axes, image, title="", *, size=8):
         axes.set_title(title, fontsize=size)
 
 
-def save(figure, path, *, source):
+def save(figure: Figure, path: Path, *, source: str) -> None:
     """Write a Figure as PNG, atomically, with the run and command that made it below it.
 
     Args:

@@ -60,14 +60,14 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(outside)
 
 
-def standardise(inputs):
+def standardise(inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Return each image with mean 0 and deviation 1 (0 throughout where it is flat)."""
     return layers.LayerNormalization(
         axis=(1, 2, 3), center=False, scale=False, epsilon=VARIANCE_FLOOR, name="standardise"
     )(inputs)
 
 
-def classify(x):
+def classify(x: keras.KerasTensor) -> keras.KerasTensor:
     """Return the last Dense and the softmax, in float32 also when the rest is in half precision."""
     logits = layers.Dense(NUM_CLASSES, dtype="float32", name="logits")(x)
     return layers.Softmax(dtype="float32", name="probabilities")(logits)

@@ -3,13 +3,14 @@
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from common.models import blocks, registry
 from common.runs import storage
 
 
-def save(path, model, architecture):
+def save(path: Path, model: keras.Model, architecture: str) -> None:
     """Write the weights of `model` as a complete, plain Keras model in float32, atomically.
 
     Args:
@@ -30,7 +31,7 @@ def save(path, model, architecture):
                 archive.writestr(name, content)
 
 
-def load(run, *, half=False):
+def load(run: Path | str, *, half: bool = False) -> tuple[keras.Model, dict]:
     """Return (model, config) of a run folder: built here by name, weights only read from the file.
 
     Nothing that the file describes is ever executed, so a file from elsewhere can do no harm.
@@ -65,7 +66,7 @@ def load(run, *, half=False):
     return model, config
 
 
-def load_weights(architecture, path, *, half=False):
+def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.Model:
     """Return a plain model with the weights of a `.keras` file; nothing else is read from it.
 
     Args:
@@ -94,7 +95,7 @@ def load_weights(architecture, path, *, half=False):
     return model
 
 
-def mean_weights(finished, architecture):
+def mean_weights(finished: list[Path], architecture: str) -> list[np.ndarray]:
     """Return the mean of the weights of runs, array by array, as `get_weights` orders them.
 
     Runs that started from the same weights often lie in one valley of the loss, and their mean

@@ -1,6 +1,7 @@
 """Probabilities of a model, averaged over views of each image."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -20,12 +21,18 @@ SHIFTS = [
 ]
 
 
-def logits_model(model):
+def logits_model(model: keras.Model) -> keras.Model:
     """Return the model up to its `logits`, sharing all weights: what losses and gradients use."""
     return keras.Model(model.input, model.get_layer("logits").output, name=model.name)
 
 
-def predict(model, images, *, views=1, progress=None):
+def predict(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    views: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
     """Return probabilities, float32 (n, 7), averaged over test-time views of each image.
 
     Args:

@@ -7,13 +7,14 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 
 
-def command_line(argv=None):
+def command_line(argv: Sequence[str] | None = None) -> str:
     """Return the shell command that started this script, as a person would type it."""
     argv = sys.argv[1:] if argv is None else argv
     module = getattr(sys.modules["__main__"].__spec__, "name", "")
@@ -22,7 +23,7 @@ def command_line(argv=None):
     return shlex.join(["python", *start, *map(str, argv)])
 
 
-def provenance(argv=None):
+def provenance(argv: Sequence[str] | None = None) -> dict:
     """Return what a figure needs to be made again: command, versions, commit, machine, time."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:

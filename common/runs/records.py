@@ -28,7 +28,7 @@ class Run:
     metrics: dict
 
 
-def read(folder):
+def read(folder: Path | str) -> Run:
     """Return the `Run` in a folder.
 
     Raises:
@@ -59,7 +59,7 @@ def read(folder):
         ) from error
 
 
-def check_architecture(folder, expected):
+def check_architecture(folder: Path | str, expected: str) -> None:
     """Refuse the run of another network than it is taken for; what is no run is not looked at.
 
     Raises:
@@ -217,7 +217,7 @@ def _data_hash(run):
     return storage.read_json(Path(run) / "config.json").get("data_hash")
 
 
-def remedy(run):
+def remedy(run: Path | str) -> str:
     """Return the command that makes what a run folder lacks."""
     try:
         script = shlex.split(storage.read_json(Path(run) / "config.json")["command"])[1]

@@ -1,9 +1,11 @@
 """Creating a run folder, and the state from which a killed run goes on."""
 
+import argparse
 import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ NOT_RECALLED = ("out", "resume", "overwrite")
 GENERATIONS = 2  # states kept: a kill while the newest is written leaves the one before
 
 
-def restore_flags(args, parser):
+def restore_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Set every flag of `args` to what the run in `args.out` was started with, for `--resume`.
 
     Args:
@@ -48,7 +50,7 @@ def restore_flags(args, parser):
         setattr(args, name, Path(flags[name]) if isinstance(value, Path) else flags[name])
 
 
-def create(args, **facts):
+def create(args: argparse.Namespace, **facts: Any) -> dict:
     """Make the run folder `args.out` and write its `config.json`; keep both when resuming.
 
     Args:
@@ -90,7 +92,7 @@ def create(args, **facts):
     return storage.read_json(path)
 
 
-def save_state(folder, epoch, arrays, record):
+def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: dict) -> None:
     """Write the state after `epoch` finished epochs, and drop all but the newest generations.
 
     Args:
@@ -110,7 +112,7 @@ def save_state(folder, epoch, arrays, record):
         old.unlink()
 
 
-def load_state(folder):
+def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict] | None:
     """Return (arrays, record) of the newest readable state, or None when there is none.
 
     A state that is damaged (every member of the archive has a checksum) is passed over for the

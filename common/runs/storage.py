@@ -10,14 +10,16 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block succeeds.
 
     The file is flushed to disk before the rename, so that a reader (or the next start after a
@@ -44,18 +46,18 @@ def atomic_write(path):
         raise
 
 
-def write_text(path, text):
+def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 to `path`, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path, value):
+def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON to `path`, atomically."""
     write_text(path, json.dumps(value, indent=2, default=plain) + "\n")
 
 
-def read_json(path):
+def read_json(path: Path | str) -> dict:
     """Return the dictionary in a JSON file.
 
     Raises:
@@ -70,13 +72,13 @@ def read_json(path):
     return value
 
 
-def write_arrays(path, **arrays):
+def write_arrays(path: Path | str, **arrays: Any) -> None:
     """Write named arrays as a compressed .npz, atomically."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def write_table(path, rows):
+def write_table(path: Path | str, rows: list[dict]) -> None:
     """Write a list of dictionaries with the same keys as CSV, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
@@ -85,13 +87,13 @@ def write_table(path, rows):
     write_text(path, text.getvalue())
 
 
-def sha256(path):
+def sha256(path: Path | str) -> str:
     """Return the hex SHA-256 of a file."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_writable(folder):
+def check_writable(folder: Path | str) -> Path:
     """Make `folder` and check that files can be written there, before any work is done.
 
     Raises:
@@ -111,7 +113,7 @@ def check_writable(folder):
     return folder
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return NumPy numbers and arrays, and paths, as JSON can hold them."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
@@ -120,7 +122,7 @@ def plain(value):
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def read_arrays(path):
+def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     """Return the arrays of an npz file by name, each one checked against its CRC."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
