@@ -51,17 +51,17 @@ def main(argv=None):
         )
     from common import data, models
 
-    faces = data.load(args.data)
-    labels, groups = faces.train_labels, data.duplicate_groups(faces.train_images)
-    unseen, right_seen = cross_validate(args, faces, groups)
-    both = data.duplicate_groups(np.concatenate([faces.train_images, faces.test_images]))
+    dataset = data.load(args.data)
+    labels, groups = dataset.train_labels, data.duplicate_groups(dataset.train_images)
+    unseen, right_seen = cross_validate(args, dataset, groups)
+    both = data.duplicate_groups(np.concatenate([dataset.train_images, dataset.test_images]))
     in_test = np.isin(both[len(labels) :], groups).mean()
     repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
     answers = {}
-    for run in trained_on(faces.data_hash) if len(repeated) else ():
-        probabilities = models.predict(models.load(run)[0], faces.train_images[repeated])
+    for run in trained_on(dataset.data_hash) if len(repeated) else ():
+        probabilities = models.predict(models.load(run)[0], dataset.train_images[repeated])
         right = probabilities.argmax(axis=1) == labels[repeated]
-        answers[run] = right, data.seen_by(run, faces)[repeated]
+        answers[run] = right, data.seen_by(run, dataset)[repeated]
 
     folds = [args.out / f"fold-{number}" for number in range(args.folds)]
     output = results.study("data_notes", [*folds, *answers])
@@ -80,12 +80,12 @@ def main(argv=None):
     output.finish(f"The most doubtful labels: {args.out / 'doubtful.csv'}")
 
 
-def cross_validate(args, faces, groups):
+def cross_validate(args, dataset, groups):
     """Train a network a fold and ask it about all training images.
 
     Args:
         args: the flags.
-        faces: the data set.
+        dataset: the data set.
         groups: images with the same number are the same, (n,).
 
     Returns:
@@ -96,17 +96,17 @@ def cross_validate(args, faces, groups):
 
     from common import data, experiment, models, training
 
-    labels = faces.train_labels
+    labels = dataset.train_labels
     flags = {
         name: str(value) for name, value in vars(args).items() if name not in runs.NOT_RECALLED
     }
-    same = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
+    same = {"architecture": args.architecture, "flags": flags, "data_hash": dataset.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
     unseen = np.empty((len(labels), NUM_CLASSES))
     right_seen = np.zeros(len(labels))
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
-        split = data.Split(train_rows, held_out, args.seed, faces.data_hash)
+        split = data.Split(train_rows, held_out, args.seed, dataset.data_hash)
         if (folder / "config.json").exists():
             made = runs.read_json(folder / "config.json")
             if any(made.get(name) != value for name, value in same.items()):
@@ -114,18 +114,13 @@ def cross_validate(args, faces, groups):
         else:
             runs.write_json(folder / "config.json", same | runs.provenance())
         data.save_split(folder / "split.npz", split)
-        model = experiment.fit(
-            args,
-            folder,
-            args.architecture,
-            faces,
-            split,
-            images=faces.train_images[train_rows],
-            targets=training.soft_labels(labels[train_rows]),
-            weights=training.row_weights(labels[train_rows], args.class_weight),
+        given = training.labelled(
+            dataset.train_images[train_rows], labels[train_rows], args.class_weight
         )
-        unseen[held_out] = models.predict(model, faces.train_images[held_out])
-        answers = models.predict(model, faces.train_images[train_rows]).argmax(axis=1)
+        plan = experiment.plan(args, args.architecture)
+        model = experiment.fit(folder, plan, given, dataset, split)
+        unseen[held_out] = models.predict(model, dataset.train_images[held_out])
+        answers = models.predict(model, dataset.train_images[train_rows]).argmax(axis=1)
         right_seen[train_rows] += (answers == labels[train_rows]) / (args.folds - 1)
     return unseen, right_seen
 
