@@ -4,15 +4,17 @@
     python filter_vis.py --part all --layers conv2d_5 conv2d_6 --regularised --gif
 
 Parts: 'ascent' turns white noise into the image that excites a filter the most, for all filters
-of a layer; 'outputs' shows what each filter makes of a validation image; 'top' finds the
-validation faces that excite each filter the most; 'classes' makes the image that the model takes
-for each emotion, from its logits.
+of a layer; 'outputs' shows what each filter puts out for a validation image; 'top' finds the
+validation faces that excite each filter the most; 'classes' makes the image that excites each
+emotion's logit the most.
 
 Reads a run folder, and for 'outputs' and 'top' the data it was trained on.
 Writes figures and, beside each, its arrays (.npz) to outputs/filter_vis.
 Expect stripes in the first layers, parts of faces in the last, and under a minute on two CPU cores
 for the default, three for all parts.
 """
+
+from dataclasses import replace
 
 from common import cli
 from common.labels import CLASS_NAMES
@@ -21,7 +23,6 @@ PARTS = ("ascent", "outputs", "top", "classes")
 ASCENT_LAYERS, OUTPUT_LAYERS = ["conv2d_1", "conv2d_2"], ["conv2d_2", "conv2d_3"]  # the report's
 REPORT_IMAGE = [666]
 FRAMES = 50  # of an animation
-IDLE = 0.005  # a filter whose activation stays below this reads 0.00 under its image
 
 
 def build_parser():
@@ -105,255 +106,145 @@ def build_parser():
 
 
 def main(argv=None):
-    """Draw the parts that were asked for."""
+    """Show the parts that were asked for."""
     args = build_parser().parse_args(argv)
     parts = set(PARTS if "all" in args.part else args.part)
-    args.snapshot = sorted(set(args.snapshot or [max(1, args.steps * 9 // 10)]))
-    if args.snapshot[-1] > args.steps:
+    snapshots = sorted(set(args.snapshot or [max(1, args.steps * 9 // 10)]))
+    if snapshots[-1] > args.steps:
         raise ValueError(
-            f"--snapshot: expected at most the {args.steps} --steps, found {args.snapshot[-1]}"
+            f"--snapshot: expected at most the {args.steps} --steps, found {snapshots[-1]}"
         )
-    args.frames = []
-    if args.gif:
-        args.frames = [*range(0, args.steps, max(1, args.steps // FRAMES)), args.steps]
-    import numpy as np
+    frames = [*range(0, args.steps, max(1, args.steps // FRAMES)), args.steps] if args.gif else []
 
-    from common import ascent, data, models, runs
-    from common.figures import filters, style
+    from common.ascent import maximise, responses
+    from common.models import checkpoints
+    from common.outputs import Output
 
-    runs.check_writable(args.out)
-    model, _ = models.load(args.model)
-    if parts != {"classes"}:
-        for layer in args.layers or sorted({*ASCENT_LAYERS, *OUTPUT_LAYERS}):
-            ascent.layer_units(model, layer, args.filters)
-    images = labels = None
-    if parts & {"outputs", "top"}:
-        faces, split = data.load_of_run(args.model, args.data)
-        images = data.to_inputs(faces.train_images[split.validation_rows])[..., 0]
-        labels = faces.train_labels[split.validation_rows]
-        if args.images is REPORT_IMAGE and len(images) <= REPORT_IMAGE[0]:
-            args.images = [len(images) - 1]  # small data hold out fewer rows than the report
-        cli.check_images(args, len(images))
+    model, _ = checkpoints.load(args.model)
+    ascent_layers = args.layers or ASCENT_LAYERS if parts & {"ascent", "top"} else []
+    output_layers = args.layers or OUTPUT_LAYERS if "outputs" in parts else []
+    units = {
+        layer: responses.layer_units(model, layer, args.filters, maps=layer in output_layers)
+        for layer in [*ascent_layers, *output_layers]
+    }
+    held_out = load_held_out(args) if parts & {"outputs", "top"} else None
+    output = Output(args.out, argv=argv, models=[args.model])
+    options = maximise.Options(
+        steps=args.steps,
+        snapshots=[0, *snapshots, *frames],
+        activated=args.objective == "active",
+        regularised=args.regularised,
+        seed=args.seed,
+    )
 
-    written = []
-
-    def keep(name, figure, **arrays):
-        source = f"{args.model}: {runs.command_line(argv)}"
-        style.save(figure, args.out / f"{name}.png", source=source)
-        runs.write_arrays(args.out / f"{name}.npz", **arrays)
-        written.extend([f"{name}.png", f"{name}.npz"])
-
-    def animate(name, grown, columns=None):
-        if args.gif:
-            frames = np.stack([grown.at(step)[0] for step in args.frames])
-            filters.save_animation(frames, args.out / f"{name}.gif", columns=columns)
-            written.append(f"{name}.gif")
-
-    if "outputs" in parts:
-        _show_outputs(args, model, images, labels, keep)
-    if parts & {"ascent", "top"}:
-        _show_filters(args, model, parts, images, labels, keep, animate)
-    if "classes" in parts:
-        _show_classes(args, model, keep, animate)
-    print(f"Wrote {', '.join(written)} to {args.out}.")
-    print(f"Next: python saliency.py --model {args.model}")
-
-
-def _show_outputs(args, model, images, labels, keep):
-    """Draw what each filter of a layer puts out for the chosen images."""
-    import numpy as np
-
-    from common import ascent
-    from common.figures import filters
-
-    for layer in args.layers or OUTPUT_LAYERS:
-        outputs = ascent.layer_outputs(model, layer, images[args.images])
-        if outputs.ndim != 4:
-            raise ValueError(
-                f"{layer}: expected a layer that puts out maps, found one of {outputs.shape[-1]} "
-                "numbers: choose --layers before the images are flattened"
-            )
-        units = ascent.layer_units(model, layer, args.filters)
-        for number, maps in zip(args.images, np.moveaxis(outputs, -1, 1)[:, units], strict=True):
-            label = CLASS_NAMES[labels[number]]
-            figure = filters.contact_sheet(
-                maps,
-                filters.numbered(units, np.abs(maps).max(axis=(1, 2))),
-                title=f"What {layer} puts out for validation image {number} ({label})\n"
-                "filter: largest absolute output; red above 0, blue below, each on its own scale",
-                signed=True,
-                reference=(images[number], f"image {number}"),
-            )
-            name = f"outputs_{layer}_image{number}"
-            keep(name, figure, image=images[number], units=units, maps=maps)
-            means = maps.mean(axis=(1, 2))
-            print(
-                f"{layer} on image {number} ({label}): {np.mean(maps > 0):.0%} of the outputs are "
-                f"above 0; {np.sum(maps.max(axis=(1, 2)) <= 0)} of {len(maps)} filters stay below "
-                f"it; filter {units[means.argmax()]} answers most (mean {means.max():.2f})."
-            )
-
-
-def _show_filters(args, model, parts, images, labels, keep, animate):
-    """Draw what filters grow from noise, and the faces that excite them, layer by layer."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from common import ascent, data
-    from common.figures import filters
-
-    suffix = "_regularised" if args.regularised else ""
-    waves = []
-    for layer in args.layers or ASCENT_LAYERS:
-        units = ascent.layer_units(model, layer, args.filters)
-        total = len(units) * args.steps
-        with tqdm(total=total, desc=layer, unit=" images", delay=2, disable=None) as bar:
-            grown = ascent.maximise(
-                model,
-                layer,
-                units,
-                start=ascent.white_noise(units, seed=args.seed),
-                steps=args.steps,
-                snapshots=[0, *args.snapshot, *args.frames],
-                activated=args.objective == "active",
-                regularised=args.regularised,
-                seed=args.seed,
-                progress=bar.update,
-            )
-        first, (pictures, last) = grown.at(0)[1], grown.at(args.snapshot[-1])
-
+    for layer in output_layers:
+        show_outputs(output, model, layer, units[layer], *held_out)
+    for layer in ascent_layers:
+        noise = maximise.white_noise(units[layer], seed=args.seed)
+        grown = ascend(model, layer, units[layer], options, noise)
         if "ascent" in parts:
-            for step in args.snapshot:
-                tiles, losses = grown.at(step)
-                figure = filters.contact_sheet(
-                    tiles,
-                    filters.numbered(units, losses),
-                    title=f"{layer}: {'regularised' if suffix else 'plain'} ascent, step {step}\n"
-                    "filter: loss, the mean activation of the filter on its image",
-                )
-                name = f"ascent_{layer}{suffix}_step{step}"
-                keep(name, figure, units=units, images=tiles, losses=losses)
-            animate(f"ascent_{layer}{suffix}", grown)
-            rise = last - first
-            idle = ", ".join(map(str, units[last < IDLE]))
-            waves.append(f"{layer} {np.median(ascent.dominant_frequency(pictures)):.0f}")
-            print(
-                f"{layer}: by step {args.snapshot[-1]} the mean activation of the median filter "
-                f"rose from {np.median(first):.2f} to {np.median(last):.2f}; filter "
-                f"{units[rise.argmax()]} gained most ({rise.max():.2f}), filter "
-                f"{units[rise.argmin()]} least ({rise.min():.2f}). Filters that nothing excites: "
-                f"{idle or 'none'}."
-            )
-
+            show_ascent(output, grown, snapshots, frames)
         if "top" in parts:
-            distinct = np.unique(data.duplicate_groups(images), return_index=True)[1]
-            with tqdm(total=len(distinct), desc=layer, unit=" faces", delay=2, disable=None) as bar:
-                found = ascent.top_activating(
-                    model,
-                    layer,
-                    images[distinct],
-                    args.faces,
-                    activated=args.objective == "active",
-                    progress=bar.update,
-                )
-            rows, activations = distinct[found.indices[units]], found.activations[units]
-            map_shape = model.get_layer(layer).output.shape[1:-1] or (np.nan, np.nan)
-            figure = filters.top_faces(
-                pictures,
-                images[rows],
-                (found.places[units] + 0.5) / map_shape,
-                filters.numbered(units, activations[:, 0]),
-                title=f"{layer}: what each filter grows, and the {rows.shape[1]} validation faces "
-                "that excite it most (ring: where most)\nfilter: mean activation on the first face",
-            )
-            keep(
-                f"top_{layer}{suffix}",
-                figure,
-                units=units,
-                pictures=pictures,
-                images=rows,
-                activations=activations,
-                places=found.places[units],
-                largest=found.largest[units],
-            )
-            silent = ", ".join(map(str, units[found.largest[units] <= 0]))
-            alike = (labels[rows] == labels[rows[:, :1]]).all(axis=1)
-            named = [
-                f"{unit} {CLASS_NAMES[labels[row[0]]]}"
-                for unit, row in zip(units[alike], rows[alike], strict=True)
-            ]
-            print(
-                f"{layer} on {len(distinct):,} different validation faces: filters that are never "
-                f"active: {silent or 'none'}; whose {rows.shape[1]} top faces show one emotion: "
-                f"{', '.join(named) or 'none'}."
-            )
-    if waves:
-        print(f"Waves across an image that carry most power, median filter: {', '.join(waves)}.")
+            show_top_activations(args, output, model, grown.at(snapshots[-1:]), *held_out[:2])
+    if "classes" in parts:
+        show_classes(args, output, model, options, frames)
+    output.finish(f"Next: python saliency.py --model {args.model}")
 
 
-def _show_classes(args, model, keep, animate):
-    """Draw the image that the model takes for each class, from several noises."""
+def load_held_out(args):
+    """Return validation images, float32 (n, 48, 48), labels (n,), and numbers of images to show."""
+    from common.data import pixels, splits
+
+    dataset, split = splits.load_of_run(args.model, args.data)
+    images = pixels.to_inputs(dataset.train_images[split.validation_rows])[..., 0]
+    labels = dataset.train_labels[split.validation_rows]
+    if args.images is REPORT_IMAGE and len(images) <= REPORT_IMAGE[0]:
+        return images, labels, [len(images) - 1]  # small data hold out fewer than the report
+    cli.check_images(args, len(images))
+    return images, labels, args.images
+
+
+def show_outputs(output, model, layer, units, images, labels, numbers):
+    """Show what filters of a layer put out for validation images."""
+    import numpy as np
+
+    from common.ascent import responses
+    from common.figures.filters import outputs
+
+    found = responses.layer_outputs(model, layer, images[numbers])[..., units]
+    for number, maps in zip(numbers, np.moveaxis(found, -1, 1), strict=True):
+        result = outputs.Outputs(layer, number, labels[number], images[number], units, maps)
+        output.show(f"outputs_{layer}_image{number}", outputs, result)
+
+
+def ascend(model, layer, units, options, start):
+    """Return the `Ascent` of units of a layer, with a progress bar."""
+    from tqdm import tqdm
+
+    from common.ascent import maximise
+
+    total = len(units) * options.steps
+    with tqdm(total=total, desc=layer, unit=" images", delay=2, disable=None) as bar:
+        return maximise.ascend(model, layer, units, options, start=start, progress=bar.update)
+
+
+def show_ascent(output, grown, snapshots, frames):
+    """Show the images that filters of a layer grew from noise."""
+    from common.figures.filters import animation, ascent
+
+    for step in snapshots:
+        output.show(f"ascent_{grown.name}_step{step}", ascent, grown.at([0, step]))
+    if frames:
+        animation.save(grown.at(frames).images, output.file(f"ascent_{grown.name}.gif"))
+
+
+def show_top_activations(args, output, model, grown, images, labels):
+    """Show the faces that excite each filter the most, beside the image that it grew."""
     import numpy as np
     from tqdm import tqdm
 
-    from common import ascent
-    from common.figures import filters
+    from common.ascent import responses
+    from common.data import pixels
+    from common.figures.filters import top_activations
 
-    units = np.tile(args.classes, args.seeds)
-    noises = [ascent.white_noise(args.classes, seed=args.seed + k) for k in range(args.seeds)]
-    total = len(units) * args.steps
-    with tqdm(total=total, desc="classes", unit=" images", delay=2, disable=None) as bar:
-        grown = ascent.maximise(
+    distinct = np.unique(pixels.duplicate_groups(images), return_index=True)[1]
+    with tqdm(total=len(distinct), desc=grown.layer, unit=" faces", delay=2, disable=None) as bar:
+        found = responses.top_activating(
             model,
-            "logits",
-            units,
-            start=np.concatenate(noises),
-            steps=args.steps,
-            snapshots=[args.steps, *args.frames],
-            regularised=True,
-            seed=args.seed,
+            grown.layer,
+            images,
+            args.faces,
+            among=distinct,
+            units=grown.units,
+            activated=args.objective == "active",
             progress=bar.update,
         )
-    pictures, logits = grown.at(args.steps)
-    probabilities = ascent.layer_outputs(model, "probabilities", pictures)
-    confidences = probabilities[np.arange(len(units)), units]
-    figure = filters.contact_sheet(
-        pictures,
-        [
-            f"{CLASS_NAMES[code]} {confidence:.1%}\nlogit {logit:.1f}"
-            for code, confidence, logit in zip(units, confidences, logits, strict=True)
-        ],
-        title="What excites each emotion's logit most, and the model's confidence in it\n"
-        "each row from another noise",
-        columns=len(args.classes),
-        tile=1.3,
-    )
-    keep(
-        "classes",
-        figure,
-        classes=units,
-        images=pictures,
-        logits=logits,
-        probabilities=probabilities,
-    )
-    animate("classes", grown, columns=len(args.classes))
+    faces, classes = images[found.indices], labels[found.indices]
+    result = top_activations.TopFaces(grown, found, faces, classes, len(distinct))
+    output.show(f"top_{grown.name}", top_activations, result)
 
-    for code in args.classes:
-        first, second = probabilities[units == code].mean(axis=0).argsort()[:-3:-1]
-        own = probabilities[units == code, code]
-        print(
-            f"{CLASS_NAMES[code]}: confidence {own.min():.1%} to {own.max():.1%}, mean logit "
-            f"{logits[units == code].mean():.1f}; the likeliest other emotion is "
-            f"{CLASS_NAMES[second if first == code else first]}."
-        )
-    likeness = np.corrcoef(pictures.reshape(len(units), -1))
-    different = units[:, np.newaxis] != units
-    same = ~different & ~np.eye(len(units), dtype=bool)
-    if same.any() and different.any():
-        print(
-            f"Images of one class from different noise correlate {likeness[same].mean():.2f}, "
-            f"images of different classes {likeness[different].mean():.2f}."
-        )
+
+def show_classes(args, output, model, options, frames):
+    """Show the image that excites each class the most, from several noises."""
+    import numpy as np
+
+    from common.ascent import maximise, responses
+    from common.figures.filters import animation, classes
+
+    options = replace(options, snapshots=[*frames, args.steps], regularised=True)
+    units = np.tile(args.classes, args.seeds)
+    noises = [maximise.white_noise(args.classes, seed=args.seed + k) for k in range(args.seeds)]
+    grown = ascend(model, "logits", units, options, np.concatenate(noises))
+    result = classes.ClassImages(
+        classes=units,
+        columns=len(args.classes),
+        images=grown.images[-1],
+        logits=grown.activations[-1],
+        probabilities=responses.layer_outputs(model, "probabilities", grown.images[-1]),
+    )
+    output.show("classes", classes, result)
+    if frames:
+        animation.save(grown.images, output.file("classes.gif"), columns=result.columns)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Reads:  run folders (several are averaged), and test rows, validation rows or ph
 Writes: test rows:       probabilities.csv and submission.csv, checked as Kaggle would check it.
         validation rows: predictions.npz (rows, labels, probabilities).
         photographs:     photos.csv (file, face, frame in pixels, probabilities, label) and one
-                         annotated picture each.
+                         annotated picture each in photos/.
+        Besides, what was printed (observations.txt) and what made all this (manifest.json).
 Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 cores, times the
         number of views (--tta) and of models.
 """
@@ -19,10 +20,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from common import cli, runs
-from common.labels import CLASS_NAMES
+from common import cli
 
-VIEWS = (1, 2, 10, 18)  # that `models.predict` knows
+VIEWS = (1, 2, 10, 18)  # that `prediction.predict` knows
 FORMS = ("homework", "contest2013")
 
 
@@ -82,73 +82,105 @@ def main(argv=None):
         options.error("argument --photos: not allowed with argument --data")
     if args.whole_image and not args.photos:
         options.error("argument --whole-image: expected --photos with it")
+    if args.photos:
+        label_photographs(args, argv)
+    elif args.rows == "validation":
+        score_validation_rows(args, argv)
+    else:
+        label_test_rows(args, argv)
+
+
+def label_test_rows(args, argv):
+    """Write the probabilities of the test rows and a submission, and score known labels."""
+    import numpy as np
+
+    from common import kaggle
+    from common.data import loading
+    from common.outputs import Output
+
+    dataset = loading.load(args.data)
+    if not len(dataset.test_images):
+        raise ValueError(f"{dataset.source}: expected test rows (id,feature), found none")
+    output = Output(args.out, argv=argv, models=args.model)
+    probabilities = _predict(args, dataset.test_images).mean(axis=0)
+    predictions = probabilities.argmax(axis=1)
+    if dataset.test_labels is not None:
+        usages = np.full(len(predictions), "") if dataset.test_usage is None else dataset.test_usage
+        for usage in np.unique(usages):
+            rows = usages == usage
+            name = f"{usage} test rows".strip()
+            output.say(_accuracy(name, dataset.test_labels[rows], predictions[rows]))
+    kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
+    submission = output.file("submission.csv")
+    kaggle.write_submission(submission, dataset.test_ids, predictions, form=args.form)
+    kaggle.check_submission(submission, dataset.test_ids)
+    output.finish(f"Submit it: {kaggle.submit_command(submission, form=args.form)}")
+
+
+def score_validation_rows(args, argv):
+    """Write the probabilities of the validation rows; score each model and their average."""
+    import numpy as np
+
+    from common.data import splits
+    from common.outputs import Output
+
+    dataset, split = splits.load_of_run(args.model[0], args.data)
+    for run in args.model[1:]:
+        other = splits.load(run / "split.npz")
+        if other.data_hash != split.data_hash or not np.array_equal(
+            np.sort(other.validation_rows), np.sort(split.validation_rows)
+        ):
+            raise ValueError(
+                f"{run}: expected the validation rows of {args.model[0]}, found others: each "
+                "model has trained on rows that the other holds out, so no row can score both"
+            )
+    output = Output(args.out, argv=argv, models=args.model)
+    rows = split.validation_rows
+    labels = dataset.train_labels[rows]
+    each = _predict(args, dataset.train_images[rows])
+    probabilities = each.mean(axis=0)
+    for run, of_run in zip(args.model, each, strict=True):
+        output.say(_accuracy(run, labels, of_run.argmax(axis=1)))
+    if len(each) > 1:
+        name = f"average of {len(each)} models"
+        output.say(_accuracy(name, labels, probabilities.argmax(axis=1)))
+    output.say("The epoch of each model was chosen on these rows, which flatters a little.")
+    output.add(
+        "predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities}
+    )
+    names = shlex.join(map(str, args.model))
+    output.finish(f"See which classes it confuses: python confusion.py --model {names}")
+
+
+def label_photographs(args, argv):
+    """Write what the models say of each face in the photographs, and draw it."""
     import numpy as np
     from tqdm import tqdm
 
-    from common import data, kaggle, photos
+    from common.data import photos
+    from common.figures.predict import photographs
+    from common.outputs import Output
+    from common.runs import records
 
-    if args.photos:
-        files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
-        say = partial(tqdm.write, file=sys.stderr)
-        found = list(photos.cut_all(files, whole_image=args.whole_image, say=say))
-        if not found:
-            raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
-        images = np.concatenate([faces for _, _, faces in found])
-    elif args.rows == "validation":
-        faces, split = data.load_of_run(args.model[0], args.data)
-        for run in args.model[1:]:
-            other = data.load_split(run / "split.npz")
-            if other.data_hash != split.data_hash or not np.array_equal(
-                np.sort(other.validation_rows), np.sort(split.validation_rows)
-            ):
-                raise ValueError(
-                    f"{run}: expected the validation rows of {args.model[0]}, found others: each "
-                    "model has trained on rows that the other holds out, so no row can score both"
-                )
-        images = faces.train_images[split.validation_rows]
-    else:
-        faces = data.load(args.data)
-        images = faces.test_images
-        if not len(images):
-            raise ValueError(f"{faces.source}: expected test rows (id,feature), found none")
-    runs.check_writable(args.out)
-
-    each = _predict(args, images)
-    probabilities = each.mean(axis=0)
-    predictions = probabilities.argmax(axis=1)
+    files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
+    say = partial(tqdm.write, file=sys.stderr)
+    found = list(photos.cut_all(files, whole_image=args.whole_image, say=say))
+    if not found:
+        raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
+    output = Output(args.out, argv=argv, models=args.model)
+    images = np.concatenate([faces for _, _, faces in found])
+    probabilities = _predict(args, images).mean(axis=0)
+    name = records.display_name(args.model)
+    each = np.split(probabilities, np.cumsum([len(faces) for _, _, faces in found])[:-1])
+    drawing = tqdm(zip(found, each, strict=True), "drawing", len(found), unit="photo", disable=None)
+    table = []
+    for number, ((file, frames, faces), chosen) in enumerate(drawing, start=1):
+        photo = photographs.Photograph(file, photos.read_photo(file), frames, faces, chosen, name)
+        output.show(f"photos/{number:03d}_{file.stem}", photographs, photo)
+        table += photographs.rows(photo)
+    output.add("photos", table=table)
     names = shlex.join(map(str, args.model))
-
-    if args.photos:
-        files = _write_photos(args, found, probabilities, runs.command_line(argv))
-        print(f"Wrote {', '.join(files)} to {args.out}.")
-        print(f"See how far to trust it: python confusion.py --model {names}")
-    elif args.rows == "validation":
-        labels = faces.train_labels[split.validation_rows]
-        for run, of_run in zip(args.model, each, strict=True):
-            _say_accuracy(run, labels, of_run.argmax(axis=1))
-        if len(args.model) > 1:
-            _say_accuracy(f"average of {len(args.model)} models", labels, predictions)
-        print("The epoch of each model was chosen on these rows, which flatters a little.")
-        runs.write_arrays(
-            args.out / "predictions.npz",
-            rows=split.validation_rows,
-            labels=labels,
-            probabilities=probabilities,
-        )
-        print(f"Wrote predictions.npz to {args.out}.")
-        print(f"See what is mistaken for what: python confusion.py --model {names}")
-    else:
-        usages = np.full(len(images), "") if faces.test_usage is None else faces.test_usage
-        for usage in np.unique(usages) if faces.test_labels is not None else ():
-            rows = usages == usage
-            name = f"{usage} test rows".strip()
-            _say_accuracy(name, faces.test_labels[rows], predictions[rows])
-        submission = args.out / "submission.csv"
-        kaggle.write_probabilities(args.out / "probabilities.csv", faces.test_ids, probabilities)
-        kaggle.write_submission(submission, faces.test_ids, predictions, form=args.form)
-        count = kaggle.check_submission(submission, faces.test_ids)
-        print(f"Wrote probabilities.csv and submission.csv ({count:,} rows) to {args.out}.")
-        print(f"Submit it: {kaggle.submit_command(submission, form=args.form)}")
+    output.finish(f"See how far to trust it: python confusion.py --model {names}")
 
 
 def _predict(args, images):
@@ -156,61 +188,29 @@ def _predict(args, images):
     import numpy as np
     from tqdm import tqdm
 
-    from common import models
+    from common.models import checkpoints, prediction
 
-    loaded = [models.load(run, half=args.half)[0] for run in args.model]
+    loaded = [checkpoints.load(run, half=args.half)[0] for run in args.model]
     total = len(loaded) * len(images)
     with tqdm(total=total, desc="predicting", unit="face", disable=None) as bar:
         return np.stack(
-            [models.predict(model, images, views=args.tta, progress=bar.update) for model in loaded]
+            [
+                prediction.predict(model, images, views=args.tta, progress=bar.update)
+                for model in loaded
+            ]
         )
 
 
-def _say_accuracy(name, labels, predictions):
-    """Print the fraction of right predictions with its interval."""
+def _accuracy(name, labels, predictions):
+    """Return the fraction of right predictions with its interval, as a sentence."""
     from common import metrics
 
     right, count = int((labels == predictions).sum()), len(labels)
     low, high = metrics.wilson_interval(right, count)
-    print(
+    return (
         f"{name}: accuracy {right / count:.4f} [{low:.4f}, {high:.4f}] (95 %), "
         f"{right:,} of {count:,}"
     )
-
-
-def _write_photos(args, found, probabilities, command):
-    """Write photos.csv and an annotated picture a photograph; return their names."""
-    from tqdm import tqdm
-
-    from common import comparison, photos
-    from common.figures import photos as drawings
-    from common.figures import style
-
-    rows, pictures, start = [], [], 0
-    name = comparison.display_name(args.model)
-    for number, (file, frames, faces) in enumerate(
-        tqdm(found, desc="drawing", unit="photo", disable=None), start=1
-    ):
-        chosen = probabilities[start : start + len(faces)]
-        start += len(faces)
-        for face, (frame, row) in enumerate(zip(frames, chosen, strict=True), start=1):
-            rows.append(
-                {
-                    "file": file,
-                    "face": face,
-                    **dict(zip(("left", "top", "width", "height"), frame, strict=True)),
-                    **{key: f"{p:.6f}" for key, p in zip(CLASS_NAMES, row, strict=True)},
-                    "label": CLASS_NAMES[row.argmax()],
-                }
-            )
-            print(f"{file}, face {face}: {rows[-1]['label']} {row.max():.2f}")
-        figure = drawings.annotated(
-            photos.read_photo(file), frames, faces, chosen, title=f"{file.name}, {name}"
-        )
-        pictures.append(f"photos/{number:03d}_{file.stem}.png")
-        style.save(figure, args.out / pictures[-1], source=f"{args.model[0]}: {command}")
-    runs.write_table(args.out / "photos.csv", rows)
-    return ["photos.csv", *pictures]
 
 
 if __name__ == "__main__":

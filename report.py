@@ -64,9 +64,10 @@ def main(argv=None):
                     "makes it"
                 )
         models = {key: args.out / key for key in models}
-    from common import outputs, records
+    from common import outputs
     from common.figures.report import overview
     from common.report import page, sections, stages
+    from common.runs import records
 
     for key, expected in contents.ARCHITECTURES.items():
         records.check_architecture(models[key], expected)

@@ -22,7 +22,8 @@ experiments.self_training.
 import math
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
+from common.runs import resume, storage
 
 
 def build_parser():
@@ -95,27 +96,29 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
+        resume.restore_flags(args, options)
     import numpy as np
 
-    from common import data, experiment, models, selftraining, training
+    from common.data import splits
+    from common.models import checkpoints, prediction
+    from common.training import batches, experiment, pseudo_labels
 
     # The data: labels are removed, and further images that have none are added.
     dataset, split = experiment.load_data(args)
     for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
         experiment.check_comparable(run, dataset, split)
-    visible, unlabelled = selftraining.remove_labels(
+    visible, unlabelled = pseudo_labels.remove_labels(
         dataset, split.train_rows, args.unlabelled, seed=args.seed
     )
-    labelled = np.flatnonzero(visible != selftraining.UNLABELLED)
-    given = training.labelled(dataset.train_images[labelled], visible[labelled], args.class_weight)
-    extra = selftraining.extra_images(dataset, split, args.unlabelled_data)
+    labelled = np.flatnonzero(visible != pseudo_labels.UNLABELLED)
+    given = batches.labelled(dataset.train_images[labelled], visible[labelled], args.class_weight)
+    extra = pseudo_labels.extra_images(dataset, split, args.unlabelled_data)
     images = np.concatenate([dataset.train_images[unlabelled], extra])
 
     # The run. All networks take as many steps, whatever the number of images they learn from.
     caveats = find_caveats(args, dataset, unlabelled)
-    teacher = models.load(args.teacher)[0] if args.teacher else None
-    config = runs.begin(
+    teacher = checkpoints.load(args.teacher)[0] if args.teacher else None
+    config = resume.create(
         args, architecture=args.architecture, data_hash=dataset.data_hash, caveats=caveats
     )
     print(
@@ -127,8 +130,8 @@ def main(argv=None):
 
     def train(folder, learned_from):
         """Train one network in a run folder that names the labelled images as its own."""
-        runs.write_json(folder / "config.json", config)
-        data.save_split(folder / "split.npz", data.with_train_rows(split, labelled))
+        storage.write_json(folder / "config.json", config)
+        splits.save(folder / "split.npz", splits.with_train_rows(split, labelled))
         return experiment.fit(folder, plan, learned_from, dataset, split)
 
     # The teacher, then students that each teach the next.
@@ -136,8 +139,8 @@ def main(argv=None):
     teacher = teacher or train(first, given)
     statistics, table = [], []
     for number in range(1, args.rounds + 1):
-        probabilities = models.predict(teacher, images, views=2)
-        chosen, targets = selftraining.pseudo_labels(
+        probabilities = prediction.predict(teacher, images, views=2)
+        chosen, targets = pseudo_labels.pseudo_labels(
             probabilities, soft=args.soft, threshold=args.threshold, balance=args.balance
         )
         if not chosen.any():
@@ -147,8 +150,8 @@ def main(argv=None):
                 f"--teacher {first}, which need not be trained again"
             )
         true_labels = dataset.train_labels[unlabelled]
-        statistics += selftraining.statistics(number, probabilities, chosen, true_labels)
-        table += selftraining.pseudo_label_table(number, unlabelled, probabilities, chosen)
+        statistics += pseudo_labels.statistics(number, probabilities, chosen, true_labels)
+        table += pseudo_labels.pseudo_label_table(number, unlabelled, probabilities, chosen)
         folder = args.out if number == args.rounds else args.out / f"round-{number}"
         teacher = train(folder, given.extended(images[chosen], targets))
     write_results(args, config, first, unlabelled, statistics, table)
@@ -156,11 +159,11 @@ def main(argv=None):
 
 def find_caveats(args, dataset, unlabelled):
     """Return what must be said of the results, as sentences; refuse a teacher that will not do."""
-    from common import selftraining
+    from common.training import pseudo_labels
 
     caveats = []
     if args.teacher:
-        caveats = selftraining.check_teacher(
+        caveats = pseudo_labels.check_teacher(
             args.teacher, args.architecture, dataset, unlabelled, allow_leak=args.allow_leak
         )
     if args.unlabelled_data == "test":

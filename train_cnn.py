@@ -16,7 +16,8 @@ The defaults are the report's: 3,000 rows held out, flips and shifts up to 0.1, 
 epochs. What it leaves open is set by --recipe.
 """
 
-from common import cli, runs
+from common import cli
+from common.runs import resume
 
 
 def build_parser():
@@ -42,8 +43,8 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
-    from common import experiment
+        resume.restore_flags(args, options)
+    from common.training import experiment
 
     experiment.train(args, args.architecture)
 

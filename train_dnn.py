@@ -15,7 +15,8 @@ epochs. What it leaves open is set by --recipe.
 
 from pathlib import Path
 
-from common import cli, runs
+from common import cli
+from common.runs import resume, storage
 
 
 def build_parser():
@@ -40,16 +41,17 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        runs.recall_flags(args, options)
-    from common import experiment, outputs
+        resume.restore_flags(args, options)
+    from common import outputs
     from common.figures.training import compared_runs
+    from common.training import experiment
 
     experiment.train(args, "dnn", versus=args.versus)
     if args.versus:
         named = {"CNN": args.versus, "DNN": args.out}
         output = outputs.Output(
             args.out,
-            command=runs.read_json(args.out / "config.json")["command"],
+            command=storage.read_json(args.out / "config.json")["command"],
             models=named.values(),
             extend=True,
         )

@@ -63,20 +63,21 @@ def contenders(options):
     import tensorflow as tf
     from tf_keras_vis.activation_maximization import ActivationMaximization
 
-    from common import ascent, models
+    from common.ascent import maximise, responses
+    from common.models import registry
 
     keras.utils.set_random_seed(0)
-    model = models.build("cnn")
+    model = registry.build("cnn")
     submodel = keras.Model(model.input, model.get_layer(AFTER).output)
-    units = ascent.layer_units(model, LAYER)
-    start = ascent.white_noise(units, seed=0)
+    units = responses.layer_units(model, LAYER)
+    start = maximise.white_noise(units, seed=0)
     few = units[: options.filters]
 
     def step(image, unit):
         with tf.GradientTape() as tape:
             tape.watch(image)
             loss = tf.reduce_mean(submodel(image, training=False)[..., unit])
-        return image + ascent.STEP * tf.math.l2_normalize(tape.gradient(loss, image)) * 48
+        return image + maximise.STEP * tf.math.l2_normalize(tape.gradient(loss, image)) * 48
 
     def climb(compiled, unit):
         image = tf.constant(start[int(unit)][None, ..., None])
@@ -105,7 +106,7 @@ def contenders(options):
             input_modifiers=[],
             regularizers=[],
             steps=options.steps,
-            optimizer=keras.optimizers.RMSprop(ascent.STEP),
+            optimizer=keras.optimizers.RMSprop(maximise.STEP),
         )
 
     def tf_keras_vis_loop():
@@ -113,7 +114,9 @@ def contenders(options):
             tf_keras_vis(lambda maps, unit=unit: maps[..., unit], start[unit][None])
 
     return {
-        "ours": lambda: ascent.maximise(model, LAYER, units, start=start, steps=options.steps),
+        "ours": lambda: maximise.ascend(
+            model, LAYER, units, maximise.Options(steps=options.steps), start=start
+        ),
         LOOPS[0]: loop_of_keras_example,
         LOOPS[1]: loop_compiled_once,
         LOOPS[2]: tf_keras_vis_loop,

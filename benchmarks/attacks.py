@@ -2,8 +2,8 @@
 
     python -m benchmarks.attacks --images 64 --steps 10 --rounds 3
 
-Both take the same steps from the same start (the images themselves), in chunks of the same number
-of images, one after the other in one process, and the toolbox once more with the settings that
+Both take the same steps from the same start (the images themselves), in batches of the same
+size, one after the other in one process, and the toolbox once more with the settings that
 TensorFlow chooses; the toolbox sees the model as its documentation shows. How far apart the results
 are is part of the table. A gradient's sign is all that counts, so a gradient of zero but for
 rounding may move a pixel the other way in one of them.
@@ -61,12 +61,14 @@ def contenders(options):
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
-    from common import attacks, models
+    from common.attacks import engine, pgd
+    from common.attacks.registry import Budget
+    from common.models import prediction, registry
 
     keras.utils.set_random_seed(0)
-    model = models.logits_model(models.build("cnn"))
+    model = prediction.logits_model(registry.build("cnn"))
     images = np.random.default_rng(0).random((options.images, 48, 48, 1)).astype(np.float32)
-    labels = attacks.predict_logits(model, images).argmax(1)
+    labels = engine.predict_logits(model, images).argmax(1)
     classifier = TensorFlowV2Classifier(
         model=model,
         nb_classes=7,
@@ -83,17 +85,11 @@ def contenders(options):
         batch_size=options.batch_size,
         verbose=False,
     )
+    budget = Budget(
+        EPS, steps=options.steps, step_size=STEP, restarts=0, batch_size=options.batch_size
+    )
     return {
-        "ours": lambda: attacks.pgd(
-            model,
-            images,
-            labels,
-            eps=EPS,
-            steps=options.steps,
-            step_size=STEP,
-            random_start=False,
-            batch_size=options.batch_size,
-        ),
+        "ours": lambda: pgd.perturb(model, images, labels, budget),
         "ART": lambda: theirs.generate(images, keras.utils.to_categorical(labels, 7)),
     }
 

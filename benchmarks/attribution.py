@@ -62,9 +62,10 @@ def contenders(options):
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    from common import attribution, models
+    from common.attribution import engine, smooth_gradient
+    from common.models import prediction, registry
 
-    model = models.logits_model(models.build("cnn"))
+    model = prediction.logits_model(registry.build("cnn"))
     product = tf.function(tf.linalg.matmul)
     matrix = tf.random.normal((MATRIX, MATRIX), seed=0)
     theirs = Saliency(model)
@@ -79,8 +80,8 @@ def contenders(options):
         return {pair.base.INPUT_OUTPUT_GRADIENTS: tape.gradient(score, images).numpy()}
 
     return {
-        "ours": lambda: attribution.smooth_gradient(
-            model, images, targets, samples=options.samples, spread=SPREAD
+        "ours": lambda: smooth_gradient.attribute(
+            model, images, targets, engine.Options(samples=options.samples), spread=SPREAD
         ),
         "tf-keras-vis": lambda: theirs(
             CategoricalScore(targets.tolist()),
@@ -100,9 +101,9 @@ def contenders(options):
 
 def multiplications():
     """Return the operations of one gradient: two a weight and place forward, two back."""
-    from common import models
+    from common.models import registry
 
-    model = models.build("cnn")
+    model = registry.build("cnn")
     total = 0
     for layer in model.layers:
         if getattr(layer, "kernel", None) is not None:

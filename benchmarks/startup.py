@@ -7,16 +7,16 @@ import subprocess
 import sys
 
 from benchmarks import timing
-from common import runs
+from common.runs import provenance
 
 
 def main():
     """Measure every script and publish the table."""
-    scripts = sorted(path.name for path in runs.PROJECT.glob("*.py"))
+    scripts = sorted(path.name for path in provenance.PROJECT.glob("*.py"))
 
     def ask(*command):
         return lambda: subprocess.run(
-            [sys.executable, *command], cwd=runs.PROJECT, capture_output=True, check=True
+            [sys.executable, *command], cwd=provenance.PROJECT, capture_output=True, check=True
         )
 
     contenders = {f"{name} --help": ask(name, "--help") for name in scripts}

@@ -9,8 +9,8 @@ import time
 
 import pandas as pd
 
-from common import runs
 from common.report import results
+from common.runs import provenance
 
 
 def alternate(contenders, *, rounds):
@@ -80,7 +80,7 @@ def in_process(code, *, environment=None):
     """
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=runs.PROJECT,
+        cwd=provenance.PROJECT,
         env=environment,
         capture_output=True,
         text=True,

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from common import recipes
 from common.labels import class_code
+from common.training import recipes
 
 INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
 

@@ -1,25 +1,19 @@
 """Tables and sentences about finished runs: their scores, beside the report, side by side."""
 
-import shlex
-import zipfile
-import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import metrics, runs
-from common.labels import CLASS_NAMES
+from common import metrics
+from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.runs import records, storage
 
-UNREADABLE = (  # what NumPy raises on a damaged or foreign file
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+if TYPE_CHECKING:
+    import pandas as pd
 ANY_OTHER = "any other"  # class than the predicted one, but for those REPORT has a row of their own
 REPORT = (  # what the report, part 3, states: true class, predicted class, wording, fraction
     ("happy", "happy", "", 0.90),
@@ -38,9 +32,11 @@ REPORT = (  # what the report, part 3, states: true class, predicted class, word
     (ANY_OTHER, "surprise", "at most", 0.02),
     (ANY_OTHER, "disgust", "at most", 0.01),
 )
-MEASURED = {  # column of `table` -> key of metrics.json
+MEASURED = {  # column of `table` -> key of metrics.json, low and high of its interval
     "parameters": "parameters",
     "validation accuracy": "accuracy",
+    "95 % low": "low",
+    "95 % high": "high",
     "n": "n",
     "macro F1": "macro_f1",
     "epochs": "epochs",
@@ -49,211 +45,135 @@ MEASURED = {  # column of `table` -> key of metrics.json
 }
 
 
-def load_predictions(run):
-    """Return (rows, labels, probabilities) on the validation rows of a finished run.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation:
+    """What a model says of its validation rows, and what follows from it."""
 
-    Returns:
-        int64 (m,), int64 (m,) and float64 (m, 7).
+    name: str  # of the model, as figures call it
+    rows: np.ndarray  # int64 (m,), the rows of the training data that it held out
+    labels: np.ndarray  # int64 (m,), their true codes 0-6
+    probabilities: np.ndarray  # float64 (m, 7), with sum 1
+    images: np.ndarray  # uint8 (m, 48, 48), or (0, 48, 48) without the data
+    classes: Sequence[int] = range(NUM_CLASSES)  # true classes whose faces are shown
+    faces: int = 40  # shown on a page
+    seed: int = 0  # of the bootstrap
 
-    Raises:
-        ValueError: the run has none, or the file is not what it should be.
-    """
-    path = Path(run) / "predictions.npz"
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: expected predictions of a finished run, found none: {_remedy(run)}"
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """The most probable codes, int64 (m,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confidences(self) -> np.ndarray:
+        """The probabilities of these, float64 (m,)."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """The confusion matrix, int64 (7, 7), rows the true class."""
+        return metrics.confusion_counts(self.labels, self.predictions)
+
+    @cached_property
+    def scores(self) -> list[dict]:
+        """The scores of every class with 95 % intervals, one row a class.
+
+        The intervals of precision and recall are Wilson's, those of F1 are from the bootstrap.
+        Without rows recall is 0 with the interval from 0 to 1: nothing is known of it. So is
+        precision where a class is never predicted.
+        """
+        scores = metrics.class_scores(self.counts)
+        f1_low, f1_high = self._bootstrap(lambda drawn: drawn.f1)
+        table = []
+        for code, name in enumerate(CLASS_NAMES):
+            right, support = self.counts[code, code], scores.support[code]
+            predicted = self.counts[:, code].sum()
+            row = {"class": name, "rows": int(support), "predicted": int(predicted)}
+            for measure, values, (low, high) in (
+                ("precision", scores.precision, metrics.wilson_interval(right, predicted)),
+                ("recall", scores.recall, metrics.wilson_interval(right, support)),
+                ("F1", scores.f1, (f1_low[code], f1_high[code])),
+            ):
+                row[measure] = float(values[code])
+                row |= {f"{measure} 95 % low": float(low), f"{measure} 95 % high": float(high)}
+            table.append(row)
+        return table
+
+    @cached_property
+    def summary(self) -> list[dict]:
+        """The measures of all rows together, one row a measure.
+
+        The 95 % interval of the accuracy is Wilson's, those of macro F1 and balanced accuracy are
+        from the bootstrap; the negative log-likelihood (nats) and the expected calibration error
+        have none.
+        """
+        scores = metrics.class_scores(self.counts)
+        low, high = self._bootstrap(lambda drawn: (drawn.macro_f1, drawn.balanced_accuracy))
+        likelihood = metrics.negative_log_likelihood(self.probabilities, self.labels)
+        error, _ = metrics.expected_calibration_error(self.probabilities, self.labels)
+        interval = metrics.wilson_interval(np.trace(self.counts), len(self.labels))
+        table = (
+            ("accuracy", scores.accuracy, *interval),
+            ("macro F1", scores.macro_f1, float(low[0]), float(high[0])),
+            ("balanced accuracy", scores.balanced_accuracy, float(low[1]), float(high[1])),
+            ("negative log-likelihood", likelihood, None, None),
+            ("expected calibration error", error, None, None),
         )
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            rows, labels = archive["rows"], archive["labels"]
-            probabilities = archive["probabilities"]
-        labels = metrics.checked_labels(labels)
-        probabilities = metrics.checked_probabilities(probabilities)
-        if rows.dtype.kind not in "iu" or len(np.unique(rows)) < rows.size or rows.min() < 0:
-            raise ValueError("rows: expected row numbers, each one once")
-        if not rows.shape == labels.shape == probabilities.shape[:1]:
-            raise ValueError(
-                f"expected as many rows as labels and probabilities, found {rows.shape}, "
-                f"{labels.shape}, {probabilities.shape}"
-            )
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: damaged or something else ({reason}): {_remedy(run)}") from error
-    return rows.astype(np.int64), labels, probabilities
+        columns = ("measure", "value", "95 % low", "95 % high")
+        return [dict(zip(columns, row, strict=True)) for row in table]
 
+    @property
+    def accuracy(self) -> str:
+        """The accuracy with its 95 % interval, in words."""
+        return "accuracy {value:.3f} [{95 % low:.3f}, {95 % high:.3f}]".format(**self.summary[0])
 
-def load_together(run_folders):
-    """Return (rows, labels, probabilities) of several runs on the same validation rows.
+    @property
+    def headline(self) -> str:
+        """Two lines to stand above a figure: the model and its accuracy."""
+        return f"{self.name}\n{self.accuracy}, n = {len(self.labels):,}"
 
-    Args:
-        run_folders: one or more, each of which held out the same rows of the same data.
+    @property
+    def mistakes(self) -> np.ndarray:
+        """Positions of the shown faces that are mistaken, the most confident first."""
+        return self._shown(self.predictions != self.labels, self.confidences)
 
-    Returns:
-        int64 (m,), int64 (m,) and float64 (runs, m, 7). The mean over the first axis is what the
-        runs say together.
+    @property
+    def hits(self) -> np.ndarray:
+        """Positions of the shown faces that are recognised, the most confident first."""
+        return self._shown(self.predictions == self.labels, self.confidences)
 
-    Raises:
-        ValueError: the runs held out different rows, or one has no predictions.
-    """
-    first, *others = run_folders
-    rows, labels, probabilities = load_predictions(first)
-    together = [probabilities]
-    for run in others:
-        other_rows, other_labels, probabilities = load_predictions(run)
-        if (
-            _data_hash(run) != _data_hash(first)
-            or not np.array_equal(other_rows, rows)
-            or not np.array_equal(other_labels, labels)
-        ):
-            raise ValueError(
-                f"expected runs that held out the same rows of the same data, found that {first} "
-                f"({len(rows):,} rows) and {run} ({len(other_rows):,}) did not: train both with "
-                "the same --data, --validation and --split-seed"
-            )
-        together.append(probabilities)
-    return rows, labels, np.stack(together)
+    def _shown(self, chosen, order_by):
+        order = np.argsort(-order_by, kind="stable")
+        return order[(chosen & np.isin(self.labels, self.classes))[order]]
 
-
-def display_name(run_folders):
-    """Return how a figure names one run, or several that count as one model.
-
-    Args:
-        run_folders: one or more.
-    """
-    names = ["/".join(Path(run).parts[-2:]) for run in run_folders]
-    return names[0] if len(names) == 1 else f"mean of {len(names)} runs ({', '.join(names)})"
-
-
-def class_table(labels, predictions, *, seed=0):
-    """Return the scores of every class with 95 % intervals: a list of dictionaries.
-
-    The intervals of precision and recall are Wilson's, those of F1 are from the bootstrap.
-    Without rows recall is 0 with the interval from 0 to 1: nothing is known of it. So is precision
-    where a class is never predicted.
-
-    Args:
-        labels: true codes 0-6, (n,), at least one.
-        predictions: predicted codes 0-6, (n,).
-        seed: of the bootstrap.
-    """
-    counts = metrics.confusion_counts(labels, predictions)
-    scores = metrics.class_scores(counts)
-    f1_intervals = metrics.bootstrap_interval(
-        labels, predictions, lambda drawn: metrics.class_scores(drawn).f1, seed=seed
-    )
-    rows = []
-    for code, name in enumerate(CLASS_NAMES):
-        right, predicted = counts[code, code], counts[:, code].sum()
-        intervals = (
-            metrics.wilson_interval(right, predicted),
-            metrics.wilson_interval(right, scores.support[code]),
-            [bound[code] for bound in f1_intervals],
+    def _bootstrap(self, measure):
+        return metrics.bootstrap_interval(
+            self.labels,
+            self.predictions,
+            lambda drawn: measure(metrics.class_scores(drawn)),
+            seed=self.seed,
         )
-        row = {"class": name, "rows": int(scores.support[code]), "predicted": int(predicted)}
-        values = (scores.precision, scores.recall, scores.f1)
-        for measure, value, (low, high) in zip(
-            ("precision", "recall", "F1"), values, intervals, strict=True
-        ):
-            row |= {
-                measure: float(value[code]),
-                f"{measure} 95 % low": float(low),
-                f"{measure} 95 % high": float(high),
-            }
-        rows.append(row)
-    return rows
 
 
-def summary_table(labels, probabilities, *, seed=0):
-    """Return the measures of all rows together: a list of dictionaries, one a measure.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairedEvaluation(Evaluation):
+    """The same beside another model on the same rows."""
 
-    The 95 % interval of the accuracy is Wilson's, those of macro F1 and balanced accuracy are from
-    the bootstrap; the negative log-likelihood (nats) and the expected calibration error have none.
+    other: Evaluation
 
-    Args:
-        labels: true codes 0-6, (n,), at least one.
-        probabilities: (n, 7), rows with sum 1.
-        seed: of the bootstrap.
-    """
-    predictions = np.argmax(probabilities, axis=1)
-    right = int((predictions == labels).sum())
+    @property
+    def differences(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the shown faces that only this model has right, and only the other.
 
-    def means(counts):
-        scores = metrics.class_scores(counts)
-        return np.array([scores.macro_f1, scores.balanced_accuracy])
-
-    table = [("accuracy", right / len(labels), *metrics.wilson_interval(right, len(labels)))]
-    table += zip(
-        ("macro F1", "balanced accuracy"),
-        means(metrics.confusion_counts(labels, predictions)),
-        *metrics.bootstrap_interval(labels, predictions, means, seed=seed),
-        strict=True,
-    )
-    likelihood = metrics.negative_log_likelihood(probabilities, labels)
-    calibration_error, _ = metrics.expected_calibration_error(probabilities, labels)
-    return [
-        {"measure": name, "value": float(value), "95 % low": float(low), "95 % high": float(high)}
-        for name, value, low, high in table
-    ] + [
-        {"measure": name, "value": value, "95 % low": None, "95 % high": None}
-        for name, value in (
-            ("negative log-likelihood", likelihood),
-            ("expected calibration error", calibration_error),
-        )
-    ]
+        First come those where it gives the true class the most probability more than the other.
+        """
+        each = np.arange(len(self.labels))
+        gain = (self.probabilities - self.other.probabilities)[each, self.labels]
+        right, other_right = (one.predictions == self.labels for one in (self, self.other))
+        only_other = self._shown(other_right & ~right, gain)[::-1]
+        return self._shown(right & ~other_right, gain), only_other
 
 
-def calibration_bins(probabilities, labels):
-    """Return what a reliability diagram shows, for bins of equal width of the confidence.
-
-    Args:
-        probabilities: (n, 7), rows with sum 1.
-        labels: true codes 0-6, (n,), at least one.
-
-    Returns:
-        dictionary of arrays (bins,): mean "confidence", "accuracy" and its 95 % interval by
-        Wilson, "low" and "high" (all four nan where a bin is empty), and "count".
-    """
-    _, bins = metrics.expected_calibration_error(probabilities, labels)
-    bins["low"], bins["high"] = np.full((2, len(bins["count"])), np.nan)
-    for place in np.flatnonzero(bins["count"]):
-        right = round(bins["accuracy"][place] * bins["count"][place])
-        interval = metrics.wilson_interval(right, bins["count"][place])
-        bins["low"][place], bins["high"][place] = interval
-    return bins
-
-
-def clearest(labels, probabilities):
-    """Return (mistakes, hits): positions of the wrong and the right rows, most confident first.
-
-    Args:
-        labels: true codes 0-6, (n,).
-        probabilities: (n, 7), rows with sum 1.
-    """
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    is_right = (probabilities.argmax(axis=1) == labels)[order]
-    return order[~is_right], order[is_right]
-
-
-def clearest_differences(labels, probabilities_a, probabilities_b):
-    """Return (only_a, only_b): positions of the rows that only one model has right.
-
-    First come those where it gives the true class the most probability more than the other does.
-
-    Args:
-        labels: true codes 0-6, (n,).
-        probabilities_a: of model A, (n, 7), rows with sum 1.
-        probabilities_b: the same of model B.
-    """
-    gain = (probabilities_a - probabilities_b)[np.arange(len(labels)), labels]
-    order = np.argsort(-gain, kind="stable")
-    right_a, right_b = (
-        (probabilities.argmax(axis=1) == labels)[order]
-        for probabilities in (probabilities_a, probabilities_b)
-    )
-    return order[right_a & ~right_b], order[right_b & ~right_a][::-1]
-
-
-def report_table(counts):
+def report_table(counts: np.ndarray) -> list[dict]:
     """Return the fractions that the report states beside the same here: a list of dictionaries.
 
     "compatible" says whether the 95 % interval of the fraction here reaches what is stated; "a
@@ -295,39 +215,9 @@ def report_table(counts):
     return rows
 
 
-def report_sentence(table):
-    """Return how far a `report_table` agrees with the report, in one sentence."""
-    others = [
-        f"{row['true']} as {row['predicted']} ({row['report']} there, {row['here']:.2f} here)"
-        for row in table
-        if not row["compatible"]
-    ]
-    sentence = (
-        f"Of the {len(table)} fractions that the report states, {len(table) - len(others)} are "
-        "within the 95 % intervals here"
-    )
-    return f"{sentence}; not so {', '.join(others)}." if others else f"{sentence}."
-
-
-def load_history(run):
-    """Return the rows of `history.csv` of a run, as dictionaries.
-
-    Raises:
-        ValueError: there is no such file, or it has no row.
-    """
-    import pandas as pd  # slow to import
-
-    path = Path(run) / "history.csv"
-    try:
-        history = pd.read_csv(path).to_dict("records")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected the history of a run, found none ({error})") from error
-    if not history:
-        raise ValueError(f"{path}: expected the history of a run, found no epoch: {_remedy(run)}")
-    return history
-
-
-def paired_table(labels, predictions_a, predictions_b):
+def paired_table(
+    labels: np.ndarray, predictions_a: np.ndarray, predictions_b: np.ndarray
+) -> list[dict]:
     """Return what two models get right on the same rows: a list of dictionaries.
 
     The first row is over all classes, the others are one class each, where accuracy is the recall
@@ -368,7 +258,7 @@ def paired_table(labels, predictions_a, predictions_b):
     return rows
 
 
-def paired_sentences(name_a, name_b, differences):
+def paired_sentences(name_a: str, name_b: str, differences: list[dict]) -> list[str]:
     """Return what a paired comparison says, in three sentences.
 
     Args:
@@ -399,7 +289,7 @@ def paired_sentences(name_a, name_b, differences):
     ]
 
 
-def table(named_runs):
+def table(named_runs: dict[str, Path]) -> "pd.DataFrame":
     """Return a DataFrame with one row a run: accuracy with interval, size, time.
 
     Args:
@@ -414,24 +304,22 @@ def table(named_runs):
     for name, run in named_runs.items():
         path = Path(run) / "metrics.json"
         if not path.exists():
-            raise ValueError(f"{path}: expected a finished run, found none: {_remedy(run)}")
-        result = runs.read_json(path)
+            raise ValueError(f"{path}: expected a finished run, found none: {records.remedy(run)}")
+        result = storage.read_json(path)
         try:
+            result["low"], result["high"] = result["interval_95"]
             row = {"model": name} | {column: result[key] for column, key in MEASURED.items()}
-            row["95 % low"], row["95 % high"] = result["interval_95"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: expected the numbers of a finished run, found one missing ({error})"
             ) from error
         rows.append(row)
-    columns = ["model", "parameters", "validation accuracy", "95 % low", "95 % high"]
-    columns += [column for column in MEASURED if column not in columns]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)
 
 
-def sentences(name_a, run_a, name_b, run_b):
+def sentences(name_a: str, run_a: Path, name_b: str, run_b: Path) -> list[str]:
     """Return what the comparison of two runs says, in plain sentences."""
-    _, labels, probabilities = load_together([run_a, run_b])
+    _, labels, probabilities = records.load_together([run_a, run_b])
     differences = paired_table(labels, *probabilities.argmax(axis=2))
     both = table({name_a: run_a, name_b: run_b})
     # The slower one first: "0.03 times as long" is hard to picture.
@@ -443,17 +331,3 @@ def sentences(name_a, run_a, name_b, run_b):
         f"of the {slower['model']} took {ratio:.1f} times as long as one of the "
         f"{faster['model']}.",
     ]
-
-
-def _data_hash(run):
-    """Return which data a run was trained on."""
-    return runs.read_json(Path(run) / "config.json").get("data_hash")
-
-
-def _remedy(run):
-    """Return the command that makes what a run folder lacks."""
-    try:
-        script = shlex.split(runs.read_json(Path(run) / "config.json")["command"])[1]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
-    return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import metrics, runs
+from common import metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.runs import storage
 
 COMPETITIONS = {
     "homework": "ml2017fall-hw3",
@@ -223,7 +224,7 @@ def _check_label(path, number, text):
 
 def _write_rows(path, rows):
     """Write rows of numbers and plain words as CSV, atomically."""
-    runs.write_text(path, "".join(",".join(map(str, row)) + "\n" for row in rows))
+    storage.write_text(path, "".join(",".join(map(str, row)) + "\n" for row in rows))
 
 
 def _read_rows(path):

@@ -4,11 +4,13 @@ Counts are confusion matrices: int64 (7, 7), rows the true class, columns the pr
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.labels import NUM_CLASSES
 
 SUM_TOLERANCE = 1e-3  # a float16 softmax may miss 1 by this much
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)  # float32 cannot come nearer to 1 than this
@@ -38,7 +40,7 @@ class PairedTest:
     p_value: float
 
 
-def checked_labels(values, name="labels"):
+def checked_labels(values: ArrayLike, name: str = "labels") -> np.ndarray:
     """Return class codes as int64 (n,).
 
     Args:
@@ -63,7 +65,7 @@ def checked_labels(values, name="labels"):
     return codes.astype(np.int64)
 
 
-def checked_probabilities(probabilities):
+def checked_probabilities(probabilities: ArrayLike) -> np.ndarray:
     """Return class probabilities as float64 (n, 7): none negative, every row's sum 1.
 
     Raises:
@@ -87,7 +89,7 @@ def checked_probabilities(probabilities):
     return probabilities
 
 
-def confusion_counts(labels, predictions):
+def confusion_counts(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Return how often each true class was predicted as each class.
 
     Args:
@@ -107,13 +109,13 @@ def confusion_counts(labels, predictions):
     return cells.reshape(NUM_CLASSES, NUM_CLASSES).astype(np.int64)
 
 
-def row_fractions(counts):
+def row_fractions(counts: np.ndarray) -> np.ndarray:
     """Return counts divided by their row's sum: float64 (7, 7), zeros where a class has no rows."""
     counts = _checked_counts(counts)
     return _divide(counts, counts.sum(axis=1, keepdims=True))
 
 
-def class_scores(counts):
+def class_scores(counts: np.ndarray) -> ClassScores:
     """Return the `ClassScores` of a confusion matrix; a division by zero counts as 0.
 
     As in scikit-learn, macro-F1 is the mean over the classes that occur among labels or
@@ -136,7 +138,7 @@ def class_scores(counts):
     )
 
 
-def wilson_interval(correct, total, *, confidence=0.95):
+def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return (low, high), Wilson's score interval of a fraction.
 
     With no rows at all nothing is known: (0, 1).
@@ -162,7 +164,15 @@ def wilson_interval(correct, total, *, confidence=0.95):
     return float(interval.low), float(interval.high)
 
 
-def bootstrap_interval(labels, predictions, statistic, *, samples=2000, seed=0, confidence=0.95):
+def bootstrap_interval(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    statistic: Callable[[np.ndarray], ArrayLike],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (low, high), the percentile bootstrap interval of any function of counts.
 
     Rows drawn with replacement make counts that are multinomial in the 49 cells, so whole
@@ -191,7 +201,7 @@ def bootstrap_interval(labels, predictions, statistic, *, samples=2000, seed=0, 
     return low, high
 
 
-def mcnemar(correct_a, correct_b):
+def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedTest:
     """Return the `PairedTest` of two models on the same rows: McNemar's, exact and two-sided.
 
     Only rows on which exactly one model is right tell them apart; if both are equally good,
@@ -213,7 +223,9 @@ def mcnemar(correct_a, correct_b):
     return PairedTest(both, only_a, only_b, neither, p_value)
 
 
-def difference_interval(correct_a, correct_b, *, confidence=0.95):
+def difference_interval(
+    correct_a: np.ndarray, correct_b: np.ndarray, *, confidence: float = 0.95
+) -> tuple[float, float, float]:
     """Return (difference, low, high): accuracy of A minus accuracy of B on the same rows.
 
     Args:
@@ -251,7 +263,9 @@ def difference_interval(correct_a, correct_b, *, confidence=0.95):
     )
 
 
-def expected_calibration_error(probabilities, labels, *, bins=15):
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
+) -> tuple[float, dict[str, np.ndarray]]:
     """Return (error, table): how far confidence is from accuracy, over all and in each bin.
 
     The confidence of a row is its largest probability; bins have equal width, and a border
@@ -263,29 +277,29 @@ def expected_calibration_error(probabilities, labels, *, bins=15):
         bins: how many.
 
     Returns:
-        The error in [0, 1], and a dictionary of arrays (bins,): mean "confidence" and "accuracy"
-        (nan where a bin is empty) and "count".
+        The error in [0, 1], and a dictionary of arrays (bins,): mean "confidence", "accuracy" and
+        its 95 % interval by Wilson, "low" and "high" (all four nan where a bin is empty), and
+        "count".
 
     Source: Guo et al. (2017), On calibration of modern neural networks, section 2.
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels)
-    _check_equal_length(probabilities=probabilities, labels=labels)
+    probabilities, labels = _checked_pair(probabilities, labels)
     confidences = probabilities.max(axis=1)
     places = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(places, minlength=bins)
-
-    def mean_in_bins(values):
-        total = np.bincount(places, weights=values, minlength=bins)
-        return np.divide(total, count, out=np.full(bins, np.nan), where=count > 0)
-
-    confidence = mean_in_bins(confidences)
-    accuracy = mean_in_bins(probabilities.argmax(axis=1) == labels)
+    right = np.bincount(places[probabilities.argmax(axis=1) == labels], minlength=bins)
+    with np.errstate(invalid="ignore"):  # nan in empty bins
+        confidence = np.bincount(places, weights=confidences, minlength=bins) / count
+        accuracy = right / count
     error = float(np.nansum(count * np.abs(confidence - accuracy)) / len(labels))
-    return error, {"confidence": confidence, "accuracy": accuracy, "count": count}
+    low, high = np.full((2, bins), np.nan)
+    for place in np.flatnonzero(count):
+        low[place], high[place] = wilson_interval(right[place], count[place])
+    table = {"confidence": confidence, "accuracy": accuracy, "count": count}
+    return error, table | {"low": low, "high": high}
 
 
-def negative_log_likelihood(probabilities, labels):
+def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of -log(probability of the true class), in nats.
 
     Probabilities below the resolution of float32 (1.2e-7) count as that, so that one row at
@@ -295,14 +309,12 @@ def negative_log_likelihood(probabilities, labels):
         probabilities: (n, 7), rows with sum 1.
         labels: true codes 0-6, (n,).
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels)
-    _check_equal_length(probabilities=probabilities, labels=labels)
+    probabilities, labels = _checked_pair(probabilities, labels)
     true = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(true, SMALLEST_PROBABILITY, 1)).mean())
 
 
-def mean_interval(values, *, confidence=0.95):
+def mean_interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return (mean, half_width) of repeated runs: Student's t interval is mean ± half_width.
 
     Args:
@@ -325,94 +337,11 @@ def mean_interval(values, *, confidence=0.95):
     return float(values.mean()), float(t.ppf((1 + confidence) / 2, len(values) - 1) * deviation)
 
 
-def observations(counts, *, mistaken=0.10, rare=0.02):
-    """Return what a confusion matrix shows, as sentences: list of str.
-
-    Fractions are of a true class's rows, rounded to two decimals first, so that every sentence
-    agrees with what the figure prints. Named are the two best and the three weakest classes (as
-    far as they are above and below the median; ties are named together), every mistake that is
-    frequent, and the classes that are hardly ever predicted wrongly, at most one true class
-    excepted.
-
-    Args:
-        counts: (7, 7), rows the true class.
-        mistaken: fraction of a class's rows from which a mistake is named.
-        rare: fraction up to which a wrong prediction counts as hardly ever made.
-    """
-    counts = _checked_counts(counts)
-    fractions = np.round(row_fractions(counts), 2)
-    present = np.flatnonzero(counts.sum(axis=1)).tolist()
-    if not present:
-        return ["There are no faces to observe."]
-    sentences = [
-        f"There are no faces labelled {CLASS_NAMES[code]}."
-        for code in range(NUM_CLASSES)
-        if code not in present
-    ]
-    sentences += _recall_sentences({code: fractions[code, code] for code in present})
-
-    mistakes = []
-    for code in present:
-        others = [
-            other
-            for other in np.argsort(-fractions[code], kind="stable")
-            if other != code and fractions[code, other] >= mistaken
-        ]
-        if others:
-            named = _listed(_with_fraction(other, fractions[code, other]) for other in others)
-            mistakes.append(f"Faces labelled {CLASS_NAMES[code]} are mistaken for {named}.")
-    sentences += mistakes or [
-        f"No expression is mistaken for another in {mistaken:.2f} or more of its faces."
-    ]
-
-    for code, name in enumerate(CLASS_NAMES):
-        wrong = sorted((fractions[other, code], other) for other in present if other != code)
-        if not counts[:, code].sum():
-            sentences.append(f"No face is predicted as {name}.")
-        elif wrong and wrong[-1][0] <= rare:
-            sentences.append(
-                f"Hardly any face is wrongly predicted as {name} "
-                f"(at most {wrong[-1][0]:.2f} of any other expression)."
-            )
-        elif len(wrong) > 1 and wrong[-2][0] <= rare and wrong[-1][0] < mistaken:
-            sentences.append(
-                f"Hardly any face is wrongly predicted as {name} "
-                f"(at most {wrong[-2][0]:.2f} of any other expression, "
-                f"but {wrong[-1][0]:.2f} of {CLASS_NAMES[wrong[-1][1]]})."
-            )
-    return sentences
-
-
-def _recall_sentences(recall):
-    """Return the sentences on the best and weakest classes, from {code: recall}."""
-    ranked = sorted(recall.values())
-    if ranked[0] == ranked[-1]:
-        named = _listed(CLASS_NAMES[code] for code in recall)
-        return [f"The fraction recognised is {ranked[0]:.2f} for {named}."]
-    median = np.median(ranked)
-    second, third = ranked[-2], ranked[min(3, len(ranked)) - 1]
-    best = [code for code in recall if recall[code] >= second and recall[code] > median]
-    weakest = [code for code in recall if recall[code] <= third and recall[code] < median]
-    best.sort(key=recall.get, reverse=True)
-    weakest.sort(key=recall.get)
-    sentences = []
-    for word, codes in (("best", best), ("least", weakest)):
-        if codes:
-            named = _listed(_with_fraction(code, recall[code]) for code in codes)
-            verb = "expression is" if len(codes) == 1 else "expressions are"
-            sentences.append(f"The {word} recognised {verb} {named}.")
-    return sentences
-
-
-def _with_fraction(code, fraction):
-    """Return 'happy (0.90)'."""
-    return f"{CLASS_NAMES[code]} ({fraction:.2f})"
-
-
-def _listed(items):
-    """Return 'a', 'a and b' or 'a, b and c'."""
-    *most, last = items
-    return f"{', '.join(most)} and {last}" if most else last
+def _checked_pair(probabilities, labels):
+    """Return both, checked alone and to be of as many rows."""
+    probabilities, labels = checked_probabilities(probabilities), checked_labels(labels)
+    _check_equal_length(probabilities=probabilities, labels=labels)
+    return probabilities, labels
 
 
 def _divide(numerator, denominator):

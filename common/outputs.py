@@ -7,11 +7,13 @@ replaced it says that the output is unfinished, and only `finish` says otherwise
 mixture of old and new files for a result.
 """
 
-import json
+import contextlib
 import time
 from pathlib import Path
 
-from common import runs
+import numpy as np
+
+from common.runs import provenance, storage
 
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.txt"
@@ -30,7 +32,8 @@ class Output:
         source: one line, the runs and the command, as it stands below each figure.
         record: what `manifest.json` holds: provenance; "runs" (folder, seed, data_hash, weights
             of each); "outputs" (name, title, caption, files, columns, sentences of each);
-            "gaps" (name, title, reason of what could not be made); "finished" and "seconds".
+            "gaps" (name, title, reason of what could not be made); "stale" (files of an earlier
+            time that `finish` deletes); "finished" and "seconds".
     """
 
     def __init__(self, folder, *, study=None, argv=None, command=None, models=(), extend=False):
@@ -46,15 +49,20 @@ class Output:
             extend: keep what the folder's manifest names already and add to it.
 
         Raises:
-            ValueError: the folder cannot be written.
+            ValueError: the folder cannot be written, or what should be extended is unfinished.
         """
-        self.folder = runs.check_writable(folder)
+        self.folder = storage.check_writable(folder)
         self._manifest = f"{study}.json" if study else MANIFEST
         self._observations = f"{study}.txt" if study else OBSERVATIONS
         self._start = time.monotonic()
-        before = _read(self.folder / self._manifest)
-        self._old_files = _files(before)
-        self.record = runs.provenance(argv) | {
+        try:
+            before = _load(self.folder / self._manifest)
+        except ValueError:
+            before = {"outputs": [], "gaps": [], "stale": [], "finished": True}
+        if extend and not before["finished"]:
+            read(self.folder, self._manifest)  # says that it is not
+        self._old_files = _files(before) | set(before["stale"])
+        self.record = provenance.provenance(argv) | {
             "runs": [identity(run) for run in models],
             "outputs": before["outputs"] if extend else [],
             "gaps": before["gaps"] if extend else [],
@@ -85,20 +93,22 @@ class Output:
             caption: how to read the figure.
             figure: a Matplotlib Figure, written with `source` below it.
             table: list of dictionaries with the same keys, or a DataFrame; numbers that are no
-                whole numbers are written with six digits.
+                whole numbers are written with six digits, missing ones as nothing. One without
+                rows is not written.
             arrays: dictionary of name -> array.
             sentences: what the result says.
             columns: of the table that the page shows; all unless named, () for none.
         """
+        self._forget(name)
         entry = self._entry(name)
         entry |= {"title": title, "caption": caption, "sentences": list(sentences)}
         if columns is not None:
             entry["columns"] = list(columns)
-        if table is not None:
-            rows = table if isinstance(table, list) else table.to_dict("records")
-            runs.write_table(self.file(f"{name}.csv", entry=entry, kind="table"), _rounded(rows))
+        if table is not None and len(table):
+            path = self.file(f"{name}.csv", entry=entry, kind="table")
+            storage.write_table(path, _rows(table))
         if arrays is not None:
-            runs.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
+            storage.write_arrays(self.file(f"{name}.npz", entry=entry, kind="arrays"), **arrays)
         if figure is not None:
             from common.figures import style
 
@@ -113,14 +123,15 @@ class Output:
 
         Args:
             name: of its files.
-            view: a module with TITLE, perhaps CAPTION and COLUMNS, and any of draw(result),
-                table(result), arrays(result) and sentences(result).
+            view: a module with TITLE or title(result), perhaps CAPTION and COLUMNS, and any of
+                draw(result), table(result), arrays(result) and sentences(result).
             result: what they take.
             options: for `add`, in place of what the module says.
         """
         made = {
             keyword: getattr(view, function)(result)
             for keyword, function in (
+                ("title", "title"),
                 ("figure", "draw"),
                 ("table", "table"),
                 ("arrays", "arrays"),
@@ -150,12 +161,14 @@ class Output:
 
     def say(self, *sentences):
         """Print sentences that belong to no single result, and record them."""
-        self._entry("")["sentences"] += sentences
+        said = self._entry("")["sentences"]
+        said += [sentence for sentence in sentences if sentence not in said]
         for sentence in sentences:
             print(sentence)
 
     def miss(self, name, title, reason):
         """Record a result that could not be made, and say why."""
+        self._forget(name)
         self.record["gaps"].append({"name": name, "title": title, "reason": reason})
         print(f"{title}: left out. {reason}")
 
@@ -165,12 +178,16 @@ class Output:
         Args:
             following: last line to print, what to do next.
         """
+        self._forget(self._observations)
         said = [line for entry in self.record["outputs"] for line in entry["sentences"]]
         if said:
             path = self.file(self._observations)
-            runs.write_text(path, "\n".join(said) + "\n")
+            storage.write_text(path, "\n".join(said) + "\n")
         for name in self._old_files - _files(self.record):
-            (self.folder / name).unlink(missing_ok=True)
+            if _is_inside(self.folder, name):
+                with contextlib.suppress(OSError, ValueError):  # gone, a folder, or no name
+                    (self.folder / name).unlink()
+        self._old_files = set()
         self.record["finished"] = True
         self._write()
         names = sorted(_files(self.record))
@@ -179,16 +196,24 @@ class Output:
             print(following)
 
     def _entry(self, name):
-        """Return the record of a result, made or emptied."""
+        """Return the record of a result, made where there is none."""
+        self.record["finished"] = False
         for entry in self.record["outputs"]:
             if entry["name"] == name:
                 return entry
         self.record["outputs"].append({"name": name, "files": {}, "sentences": []})
         return self.record["outputs"][-1]
 
+    def _forget(self, name):
+        """Drop the result or gap of that name; files of it that are not written again will go."""
+        self._old_files |= _files(self.record)
+        for part in ("outputs", "gaps"):
+            self.record[part] = [entry for entry in self.record[part] if entry["name"] != name]
+
     def _write(self):
+        self.record["stale"] = sorted(self._old_files - _files(self.record))
         self.record["seconds"] = round(time.monotonic() - self._start, 1)
-        runs.write_json(self.folder / self._manifest, self.record)
+        storage.write_json(self.folder / self._manifest, self.record)
 
 
 def read(folder, manifest=MANIFEST):
@@ -198,56 +223,67 @@ def read(folder, manifest=MANIFEST):
         ValueError: there is none, it is not finished, or a file that it names is not beside it.
     """
     path = Path(folder) / manifest
-    record = runs.read_json(path)
-    try:
-        whole = isinstance(record["command"], str) and all(
-            keys <= item.keys() for part, keys in PARTS.items() for item in record[part]
-        )
-        named = [name for entry in record["outputs"] for name in entry["files"].values()]
-        lost = [n for n in named if n not in _files(record) or not (path.parent / n).is_file()]
-        finished = record["finished"]
-    except (KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path}: expected the manifest of an output, found something else")
-    if not finished:
+    record = _load(path)
+    if not record["finished"]:
         raise ValueError(f"{path}: the output is unfinished: run again {record['command']}")
-    if lost:
-        raise ValueError(f"{path}: expected the file {lost[0]} beside it, found none")
+    for name in sorted(_files(record)):
+        if not (_is_inside(path.parent, name) and (path.parent / name).is_file()):
+            raise ValueError(f"{path}: expected the file {name} beside it, found none")
     return record
 
 
 def identity(run):
     """Return which run this is: folder, seed, data hash, and SHA-256 of the weights."""
     run = Path(run)
-    config = runs.read_json(run / "config.json")
+    config = storage.read_json(run / "config.json")
     weights = run / "model.keras"
     return {
         "folder": str(run),
         "seed": config.get("flags", {}).get("seed"),
         "data_hash": config.get("data_hash"),
-        "weights": runs.sha256(weights) if weights.is_file() else None,
+        "weights": storage.sha256(weights) if weights.is_file() else None,
     }
 
 
-def _read(path):
-    """Return the outputs and gaps of a manifest, finished or not; none where it is no manifest."""
+def _load(path):
+    """Return a manifest, finished or not; raise a ValueError where there is none."""
+    record = storage.read_json(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        _files(record)
-        return {"outputs": list(record["outputs"]), "gaps": list(record["gaps"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {"outputs": [], "gaps": []}
+        whole = "finished" in record and all(
+            keys <= item.keys() for part, keys in PARTS.items() for item in record[part]
+        )
+        texts = [record["command"], *_files(record), *record.setdefault("stale", [])]
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{path}: expected the manifest of an output, found something else")
+    return record
 
 
 def _files(record):
-    """Return the names of all files of a manifest, inside its folder."""
-    names = {name for entry in record["outputs"] for name in entry["files"].values()}
-    return {name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts}
+    """Return the names of all files of a manifest."""
+    return {name for entry in record["outputs"] for name in entry["files"].values()}
 
 
-def _rounded(rows):
-    return [
-        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-        for row in rows
-    ]
+def _is_inside(folder, name):
+    """Return whether a name, which may be anything, is one of a file in a folder or below it."""
+    try:
+        return (folder / name).parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
+        return False
+
+
+def _rows(table):
+    """Return a table as a list of dictionaries of what stands in the CSV."""
+    if not isinstance(table, list):
+        table = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{key: _cell(value) for key, value in row.items()} for row in table]
+
+
+def _cell(value):
+    """Return a number as text, None where it is missing, and what is no number as it is."""
+    if not isinstance(value, float | np.floating):
+        return value
+    if np.isnan(value):
+        return None
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"

@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cli, metrics, records, runs
+from common import cli, metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.report import results
+from common.runs import provenance, records, resume, storage
 
 
 def build_parser():
@@ -49,19 +50,20 @@ def main(argv=None):
             "expected --folds of 2 or more, which decide what is held out, and neither "
             "--validation, --split-seed nor --overwrite"
         )
-    from common import data, models
+    from common.data import loading, pixels, splits
+    from common.models import checkpoints, prediction
 
-    dataset = data.load(args.data)
-    labels, groups = dataset.train_labels, data.duplicate_groups(dataset.train_images)
+    dataset = loading.load(args.data)
+    labels, groups = dataset.train_labels, pixels.duplicate_groups(dataset.train_images)
     unseen, right_seen = cross_validate(args, dataset, groups)
-    both = data.duplicate_groups(np.concatenate([dataset.train_images, dataset.test_images]))
+    both = pixels.duplicate_groups(np.concatenate([dataset.train_images, dataset.test_images]))
     in_test = np.isin(both[len(labels) :], groups).mean()
     repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
     answers = {}
     for run in trained_on(dataset.data_hash) if len(repeated) else ():
-        probabilities = models.predict(models.load(run)[0], dataset.train_images[repeated])
+        probabilities = prediction.predict(checkpoints.load(run)[0], dataset.train_images[repeated])
         right = probabilities.argmax(axis=1) == labels[repeated]
-        answers[run] = right, data.seen_by(run, dataset)[repeated]
+        answers[run] = right, splits.seen_by(run, dataset)[repeated]
 
     folds = [args.out / f"fold-{number}" for number in range(args.folds)]
     output = results.study("data_notes", [*folds, *answers])
@@ -94,11 +96,13 @@ def cross_validate(args, dataset, groups):
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from common import data, experiment, models, training
+    from common.data import splits
+    from common.models import prediction
+    from common.training import batches, experiment
 
     labels = dataset.train_labels
     flags = {
-        name: str(value) for name, value in vars(args).items() if name not in runs.NOT_RECALLED
+        name: str(value) for name, value in vars(args).items() if name not in resume.NOT_RECALLED
     }
     same = {"architecture": args.architecture, "flags": flags, "data_hash": dataset.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
@@ -106,21 +110,21 @@ def cross_validate(args, dataset, groups):
     right_seen = np.zeros(len(labels))
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
-        split = data.Split(train_rows, held_out, args.seed, dataset.data_hash)
+        split = splits.Split(train_rows, held_out, args.seed, dataset.data_hash)
         if (folder / "config.json").exists():
-            made = runs.read_json(folder / "config.json")
+            made = storage.read_json(folder / "config.json")
             if any(made.get(name) != value for name, value in same.items()):
                 raise ValueError(f"{folder}: made with other flags or data: choose another --out")
         else:
-            runs.write_json(folder / "config.json", same | runs.provenance())
-        data.save_split(folder / "split.npz", split)
-        given = training.labelled(
+            storage.write_json(folder / "config.json", same | provenance.provenance())
+        splits.save(folder / "split.npz", split)
+        given = batches.labelled(
             dataset.train_images[train_rows], labels[train_rows], args.class_weight
         )
         plan = experiment.plan(args, args.architecture)
         model = experiment.fit(folder, plan, given, dataset, split)
-        unseen[held_out] = models.predict(model, dataset.train_images[held_out])
-        answers = models.predict(model, dataset.train_images[train_rows]).argmax(axis=1)
+        unseen[held_out] = prediction.predict(model, dataset.train_images[held_out])
+        answers = prediction.predict(model, dataset.train_images[train_rows]).argmax(axis=1)
         right_seen[train_rows] += (answers == labels[train_rows]) / (args.folds - 1)
     return unseen, right_seen
 
@@ -275,7 +279,7 @@ def _list_doubtful(folder, labels, choice, unseen):
     """Write the doubted labels to `folder`, those first that the networks are surest about."""
     margin = unseen.max(axis=1) - unseen[np.arange(len(labels)), labels]
     order = np.argsort(-np.where(choice != labels, margin, -1.0), kind="stable")
-    runs.write_table(
+    storage.write_table(
         folder / "doubtful.csv",
         [
             {

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, data, metrics, models, runs
+from common import cli, metrics
+from common.data import splits
+from common.models import checkpoints, prediction
 from common.report import results
+from common.runs import storage
 
 
 def build_parser():
@@ -33,24 +36,24 @@ def main(argv=None):
         raise ValueError(
             f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(compact)}"
         )
-    dataset, split = data.load_of_run(single[0], args.data)
+    dataset, split = splits.load_of_run(single[0], args.data)
     images, labels = (
         array[split.validation_rows] for array in (dataset.train_images, dataset.train_labels)
     )
     everyone = [*single, *compact]
-    data.check_unseen(everyone, dataset, split.validation_rows)
+    splits.check_unseen(everyone, dataset, split.validation_rows)
     answers = {}
     for run in tqdm(everyone, unit="network", disable=None):
-        model = models.load(run)[0]
-        for views in models.VIEWS:
-            answers[run, views] = models.predict(model, images, views=views)
+        model = checkpoints.load(run)[0]
+        for views in prediction.VIEWS:
+            answers[run, views] = prediction.predict(model, images, views=views)
 
     ensemble = f"average of {args.folder / 'ensemble'}"
     groups = {str(run): [run] for run in everyone}
     groups |= {ensemble: compact, f"{ensemble} and {single[0]}": [single[0], *compact]}
     rows = []
     for name, members in groups.items():
-        for views in models.VIEWS:
+        for views in prediction.VIEWS:
             probabilities = np.mean([answers[run, views] for run in members], axis=0)
             right = int((probabilities.argmax(axis=1) == labels).sum())
             low, high = metrics.wilson_interval(right, len(labels))
@@ -68,7 +71,7 @@ def main(argv=None):
                     "n": len(labels),
                 }
             )
-    for views in models.VIEWS:
+    for views in prediction.VIEWS:
         alone = [row for row in rows if row["network"] in map(str, compact)]
         alone = [row for row in alone if row["views"] == views]
         mean, half = metrics.mean_interval([row["accuracy"] for row in alone])
@@ -91,7 +94,7 @@ def main(argv=None):
 
 def parameters(run):
     """Return the number of weights of a finished run."""
-    return runs.read_json(run / "metrics.json")["parameters"]
+    return storage.read_json(run / "metrics.json")["parameters"]
 
 
 if __name__ == "__main__":

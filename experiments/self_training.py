@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from common import cli, comparison, metrics
+from common import cli, metrics
 from common.figures.training import self_training as figure
 from common.report import results
+from common.runs import records
 from experiments import sweep
 
 TRAINING = {  # flags where none are given: what finishes on two cores in an hour or two
@@ -79,7 +80,7 @@ def main(argv=None):
 def measure(fraction, seed, student, ceiling):
     """Return one row of the table: accuracies on the same images, and the paired test."""
     baseline = student / "teacher"
-    _, labels, probabilities = comparison.load_together([baseline, student, ceiling])
+    _, labels, probabilities = records.load_together([baseline, student, ceiling])
     correct = probabilities.argmax(axis=2) == labels
     difference, low, high = metrics.difference_interval(correct[1], correct[0])
     statistics = pd.read_csv(student / "pseudo_label_statistics.csv")

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import outputs, runs
+from common import outputs
+from common.runs import provenance, storage
 
 
 def finish(script: str, folder: Path, flags: list[str]) -> Path:
@@ -20,7 +21,7 @@ def finish(script: str, folder: Path, flags: list[str]) -> Path:
     start = [script, "--out", str(folder), *flags]
     started = (folder / "config.json").exists()
     if started:
-        recorded = runs.read_json(folder / "config.json").get("command")
+        recorded = storage.read_json(folder / "config.json").get("command")
         if recorded != shlex.join(["python", *start]):
             raise ValueError(
                 f"{folder}: expected a run of {shlex.join(['python', *start])}, found one of "
@@ -31,5 +32,5 @@ def finish(script: str, folder: Path, flags: list[str]) -> Path:
     except ValueError:
         command = [script, "--out", str(folder), "--resume"] if started else start
         print(shlex.join(["python", *command]), flush=True)
-        subprocess.run([sys.executable, *command], cwd=runs.PROJECT, check=True)
+        subprocess.run([sys.executable, *command], cwd=provenance.PROJECT, check=True)
     return folder

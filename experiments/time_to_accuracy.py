@@ -13,9 +13,10 @@ named instead.
 import statistics
 from pathlib import Path
 
-from common import cli, comparison, records
+from common import cli
 from common.figures.training import accuracy_by_minutes
 from common.report import results
+from common.runs import records
 from experiments import sweep
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
@@ -60,10 +61,10 @@ def main(argv=None):
         "report's CNN and recipe": args.report_run or train("report", REPORT, args.report_epochs),
         "compact CNN": args.compact_run or train("compact", COMPACT, args.compact_epochs),
     }
-    comparison.load_together(list(named.values()))  # refuses other validation images
+    records.load_together(list(named.values()))  # refuses other validation images
     histories = {}
     for name, folder in named.items():
-        history = comparison.load_history(folder)
+        history = records.load_history(folder)
         seconds = statistics.median(row["seconds"] for row in history)
         histories[name] = [row | {"minutes": row["epoch"] * seconds / 60} for row in history]
     rows = []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common import faces
+from common.data import synthetic
 
 TRAIN_ROWS, TEST_ROWS = 210, 20
 
@@ -13,8 +13,8 @@ def small_data(tmp_path_factory):
     """A folder with 210 labelled and 20 unlabelled drawn faces in the homework's layout."""
     folder = tmp_path_factory.mktemp("data")
     labels = np.arange(TRAIN_ROWS) % 7
-    images = faces.draw_faces(labels, rng=np.random.default_rng(1))
-    unknown = faces.draw_faces(np.arange(TEST_ROWS) % 7, rng=np.random.default_rng(2))
+    images = synthetic.draw_faces(labels, rng=np.random.default_rng(1))
+    unknown = synthetic.draw_faces(np.arange(TEST_ROWS) % 7, rng=np.random.default_rng(2))
     _write(folder / "train.csv", "label", labels, images)
     _write(folder / "test.csv", "id", range(TEST_ROWS), unknown)
     return folder

@@ -1,13 +1,17 @@
 """adversarial.py on a small run: what it writes, what it says, and bad input."""
 
 import csv
+import re
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
 
 import adversarial
-from common import cli
+from common import cli, outputs
+from common.attacks import registry
 from common.labels import CLASS_NAMES
 
 QUICK = ["--faces", "14", "--curve", "0", "2", "8", "--steps", "2"]
@@ -33,6 +37,7 @@ def written(trained_run, tmp_path_factory):
 def test_everything_is_written(written):
     names = {path.name for path in written.iterdir()}
     assert names == {
+        "manifest.json",
         "observations.txt",
         "smallest.csv",
         *(
@@ -194,3 +199,38 @@ def test_a_reader_that_saw_the_faces_is_named(trained_run, tmp_path, capsys):
     assert "other was trained on 14 of these faces" in capsys.readouterr().out
     assert (out / "transfer.png").exists()
     assert not (out / "robustness.png").exists()
+
+
+def test_an_attack_that_is_registered_is_offered_drawn_and_tabled(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    def darken(model, images, labels, budget):
+        return np.clip(images - np.float32(np.max(budget.eps)), 0, 1)
+
+    monkeypatch.setitem(sys.modules, "darken", types.SimpleNamespace(perturb=darken))
+    entry = registry.Attack("Darkening", "#123456", "darken", "a shade darker")
+    monkeypatch.setitem(registry.ATTACKS, "darken", entry)
+    with pytest.raises(SystemExit):
+        adversarial.main(["--help"])
+    assert "darken (a shade darker)" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    command = ["--model", str(trained_run), "--out", str(tmp_path), "--attack", "darken", "mi_fgsm"]
+    adversarial.main([*command, *QUICK, "--transfer", str(trained_run)])
+    said = capsys.readouterr().out
+    for title in ("Darkening", "MI-FGSM"):
+        assert f"{title}: " in said
+        assert f", {title} " in said
+    for name in ("darken", "mi_fgsm"):
+        for table in ("examples", "robustness", "smallest"):
+            assert name in {row["attack"] for row in rows_of(tmp_path / f"{table}.csv")}, table
+        assert name in rows_of(tmp_path / "transfer.csv")[0]
+        with np.load(tmp_path / "robustness.npz") as stored:
+            assert stored[f"predictions_{name}"].shape == (3, 14)
+    assert outputs.read(tmp_path)["finished"]
+
+
+def test_an_attack_that_is_not_in_the_registry_is_refused(trained_run, tmp_path, capsys):
+    command = ["--model", str(trained_run), "--out", str(tmp_path), "--attack", "noise"]
+    with pytest.raises(SystemExit) as stopped:
+        adversarial.main(command)
+    assert stopped.value.code == 2
+    assert "mi_fgsm" in capsys.readouterr().err.splitlines()[-1]

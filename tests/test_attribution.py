@@ -1,5 +1,6 @@
 """Saliency maps against closed forms, hand-computed networks and PAIR's `saliency`."""
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -13,12 +14,29 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import layers
 
-from common import attribution
-from common.figures import attribution as figures
+from common.attribution import engine, faithfulness, gradient, integrated_gradients, registry
+from common.attribution.maps import (
+    MeanMaps,
+    importance,
+    mask_unimportant,
+    mean_map,
+    normalised,
+    region_shares,
+    zero_share,
+)
+from common.figures.saliency import explained_faces
+from common.figures.saliency import faithfulness as faithfulness_figure
+from common.figures.saliency import mean_map as mean_map_figure
 from common.labels import IMAGE_SIZE
 
 ROOT = Path(__file__).parents[1]
 SIDE = 12
+
+
+def attribute(name, model, images, classes, *, samples=50, seed=0, layer=None, **own):
+    """Maps by a method, by its name."""
+    options = engine.Options(samples=samples, seed=seed, layer=layer)
+    return registry.load(name).attribute(model, images, classes, options, **own)
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +96,18 @@ def squares():
 
 def test_linear_model_gradient_is_the_weights(linear, squares):
     model, weights = linear
-    maps = attribution.gradient(model, squares, [2, 0])
+    maps = attribute("gradient", model, squares, [2, 0])
     np.testing.assert_allclose(maps, weights.T[[2, 0]].reshape(2, 4, 4), atol=1e-6)
-    smooth = attribution.smooth_gradient(model, squares, [2, 0], samples=3)
+    smooth = attribute("smooth_gradient", model, squares, [2, 0], samples=3)
     np.testing.assert_allclose(smooth, maps, atol=1e-6)
-    product = attribution.gradient_times_input(model, squares, [2, 0])
+    product = attribute("gradient_times_input", model, squares, [2, 0])
     np.testing.assert_allclose(product, maps * squares[..., 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("baseline", [None, 0.0, 0.3, np.linspace(0, 1, 16).reshape(4, 4, 1)])
 def test_linear_model_integrated_gradients_are_weights_times_the_way(linear, squares, baseline):
     model, weights = linear
-    maps = attribution.integrated_gradients(model, squares, [1, 1], baseline=baseline, steps=2)
+    maps = attribute("integrated_gradients", model, squares, [1, 1], baseline=baseline, steps=2)
     start = squares.mean(axis=(1, 2), keepdims=True) if baseline is None else baseline
     way = (squares - start)[..., 0]
     np.testing.assert_allclose(maps, weights[:, 1].reshape(4, 4) * way, atol=1e-6)
@@ -97,7 +115,7 @@ def test_linear_model_integrated_gradients_are_weights_times_the_way(linear, squ
 
 def test_linear_model_occlusion_is_the_sum_over_the_patch(linear, squares):
     model, weights = linear
-    maps = attribution.occlusion(model, squares, [0, 2], patch=2, stride=2, fill=0.25)
+    maps = attribute("occlusion", model, squares, [0, 2], patch=2, stride=2, fill=0.25)
     effects = weights.T[[0, 2]].reshape(2, 4, 4) * (squares[..., 0] - 0.25)
     sums = effects.reshape(2, 2, 2, 2, 2).sum(axis=(2, 4))
     np.testing.assert_allclose(maps, sums.repeat(2, axis=1).repeat(2, axis=2), atol=1e-5)
@@ -105,7 +123,7 @@ def test_linear_model_occlusion_is_the_sum_over_the_patch(linear, squares):
 
 def test_occlusion_averages_overlapping_patches_and_reaches_the_edge(linear, squares):
     model, weights = linear
-    maps = attribution.occlusion(model, squares, [0, 0], patch=3, stride=2, fill=0.0)
+    maps = attribute("occlusion", model, squares, [0, 0], patch=3, stride=2, fill=0.0)
     effects = weights[:, 0].reshape(4, 4) * squares[0, ..., 0]
     patches = {(y, x): effects[y : y + 3, x : x + 3].sum() for y in (0, 1) for x in (0, 1)}
     np.testing.assert_allclose(maps[0, 0, 0], patches[0, 0], atol=1e-5)
@@ -129,8 +147,8 @@ def test_guided_backpropagation_of_a_network_by_hand(inside_the_dense_layer):
     # Pixels 1, 0.5 put 2.5, -0.5, 2.5 into the hidden units. Going back, unit 3 is cut for its
     # negative gradient; unit 2 did not fire and lets through only what its slope leaves.
     slope = 0.0 if inside_the_dense_layer else 0.1
-    maps = attribution.guided_backpropagation(
-        model, np.array([[[[1.0], [0.5]]]], np.float32), np.array([0])
+    maps = attribute(
+        "guided_backpropagation", model, np.array([[[[1.0], [0.5]]]], np.float32), np.array([0])
     )
     expected = [2 * 1 + slope * 5 * -1, 2 * 3 + slope * 5 * 1]
     np.testing.assert_allclose(maps[0, 0], expected, atol=1e-6)
@@ -149,23 +167,62 @@ def test_grad_cam_of_a_network_by_hand(squares):
             np.zeros(2),
         ]
     )
-    maps = attribution.grad_cam(model, squares, [0, 0])
+    maps = attribute("grad_cam", model, squares, [0, 0])
     pixels = squares[..., 0]
     expected = np.maximum(1 / 16 * (2 * pixels - 0.5) - 3 / 16 * (0.4 - pixels), 0)
     np.testing.assert_allclose(maps, expected, atol=1e-6)
 
 
 def test_grad_cam_of_any_convolution_has_the_size_of_the_image(small_cnn, faces, targets):
-    last = attribution.grad_cam(small_cnn, faces, targets)
+    last = attribute("grad_cam", small_cnn, faces, targets)
     np.testing.assert_array_equal(
-        last, attribution.grad_cam(small_cnn, faces, targets, layer="conv2d_2")
+        last, attribute("grad_cam", small_cnn, faces, targets, layer="conv2d_2")
     )
-    first = attribution.grad_cam(small_cnn, faces, targets, layer="conv2d_1")
+    first = attribute("grad_cam", small_cnn, faces, targets, layer="conv2d_1")
     assert last.shape == first.shape == faces.shape[:3]
     assert not np.allclose(last, first)
 
 
-# ------------------------------------------------------------------------------------- PAIR
+def test_layer_cam_of_a_network_by_hand(squares):
+    inputs = keras.Input((4, 4, 1))
+    x = layers.Conv2D(2, 1, name="conv")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, name="logits")(layers.Flatten()(x)))
+    slopes = np.random.default_rng(7).normal(size=(4, 4, 2)).astype(np.float32)
+    model.set_weights(
+        [
+            np.array([2.0, -1.0]).reshape(1, 1, 1, 2),
+            np.array([-0.5, 0.4]),
+            slopes.reshape(32, 1),
+            np.zeros(1),
+        ]
+    )
+    maps = attribute("layer_cam", model, squares, [0, 0])
+    activations = squares * [2.0, -1.0] + [-0.5, 0.4]
+    expected = np.maximum((np.maximum(slopes, 0) * activations).sum(axis=-1), 0)
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+# -------------------------------------------------------------------------- PAIR, tf-keras-vis
+
+
+@pytest.mark.filterwarnings("ignore:Please .* `zoom`:DeprecationWarning")  # in tf-keras-vis
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")  # it wraps images so
+@pytest.mark.parametrize("layer", ["conv2d_1", "conv2d_2"])
+def test_layer_cam_equals_tf_keras_vis(small_cnn, faces, targets, layer):
+    from tf_keras_vis.layercam import Layercam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    theirs = Layercam(small_cnn)(
+        CategoricalScore(targets.tolist()),
+        faces,
+        penultimate_layer=layer,
+        expand_cam=False,  # theirs aligns the corners of both
+        normalize_cam=False,
+    )
+    stretched = tf.image.resize(np.asarray(theirs)[..., np.newaxis], (SIDE, SIDE))[..., 0]
+    maps = attribute("layer_cam", small_cnn, faces, targets, layer=layer)
+    assert maps.any()
+    np.testing.assert_allclose(maps, stretched, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +258,14 @@ def test_integrated_gradients_equal_pair(pair, small_cnn, faces, targets):
         return np.linspace(0, 1, steps), np.full(steps, 1 / steps)
 
     baseline = np.full((SIDE, SIDE, 1), 0.2, np.float32)
-    ours = attribution.integrated_gradients(
-        small_cnn, faces, targets, baseline=baseline, steps=20, rule=pair_rule
+    ours = attribute(
+        "integrated_gradients",
+        small_cnn,
+        faces,
+        targets,
+        baseline=baseline,
+        steps=20,
+        rule=pair_rule,
     )
     for image, target, maps in zip(faces, targets, ours, strict=True):
         theirs = pair.IntegratedGradients().GetMask(
@@ -220,11 +283,10 @@ def test_smooth_gradient_equals_pair_with_the_same_noise(
     pair, small_cnn, faces, targets, monkeypatch
 ):
     samples, spread = 7, 0.15
-    units = np.random.default_rng(4).standard_normal((len(faces), samples, *faces.shape[1:]))
-    ranges = np.ptp(faces, axis=(1, 2, 3)).reshape(-1, 1, 1, 1, 1)
-    ours = attribution.smooth_gradient(small_cnn, faces, targets, noise=spread * ranges * units)
-    for image, target, maps, unit in zip(faces, targets, ours, units, strict=True):
-        drawn = iter(unit)
+    ours = attribute("smooth_gradient", small_cnn, faces, targets, samples=samples, spread=spread)
+    for place, (image, target, maps) in enumerate(zip(faces, targets, ours, strict=True)):
+        generator = np.random.default_rng([0, place])
+        drawn = iter(generator.standard_normal((samples, *image.shape), np.float32))
         monkeypatch.setattr(
             np.random, "normal", lambda _, deviation, __, drawn=drawn: deviation * next(drawn)
         )
@@ -243,18 +305,20 @@ def test_smooth_gradient_equals_pair_with_the_same_noise(
 
 
 def test_contributions_add_up_to_the_change_of_the_logit(small_cnn, faces, targets):
-    for baseline in (None, 0.0, attribution.blurred(faces)):
-        maps = attribution.integrated_gradients(small_cnn, faces, targets, baseline=baseline)
-        error = attribution.completeness_error(small_cnn, faces, maps, targets, baseline)
+    for baseline in (None, 0.0, faithfulness.blurred(faces)):
+        maps = attribute("integrated_gradients", small_cnn, faces, targets, baseline=baseline)
+        error = integrated_gradients.completeness_error(small_cnn, faces, maps, targets, baseline)
         assert error.max() < 0.01
-        wrong = attribution.completeness_error(small_cnn, faces, 1.5 * maps, targets, baseline)
+        wrong = integrated_gradients.completeness_error(
+            small_cnn, faces, 1.5 * maps, targets, baseline
+        )
         assert wrong.min() > 0.1
 
 
 def test_steps_are_halved_only_while_they_have_to_be(small_cnn, faces, targets):
     def error(**options):
-        maps = attribution.integrated_gradients(small_cnn, faces, targets, steps=8, **options)
-        return maps, attribution.completeness_error(small_cnn, faces, maps, targets)
+        maps = attribute("integrated_gradients", small_cnn, faces, targets, steps=8, **options)
+        return maps, integrated_gradients.completeness_error(small_cnn, faces, maps, targets)
 
     def midpoint(steps):
         return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
@@ -266,12 +330,12 @@ def test_steps_are_halved_only_while_they_have_to_be(small_cnn, faces, targets):
     assert error(tolerance=0.001)[1].max() < 0.0011
 
 
-@pytest.mark.parametrize("name", attribution.METHODS)
+@pytest.mark.parametrize("name", registry.METHODS)
 def test_maps_are_bit_equal_twice_finite_and_leave_the_model_alone(small_cnn, faces, targets, name):
     before = small_cnn.get_weights()
     outputs = [layer.output for layer in small_cnn.layers]
-    maps = attribution.METHODS[name](small_cnn, faces, targets)
-    again = attribution.METHODS[name](small_cnn, faces, targets)
+    maps = attribute(name, small_cnn, faces, targets)
+    again = attribute(name, small_cnn, faces, targets)
     assert maps.dtype == np.float32
     assert maps.shape == faces.shape[:3]
     assert np.isfinite(maps).all()
@@ -282,33 +346,33 @@ def test_maps_are_bit_equal_twice_finite_and_leave_the_model_alone(small_cnn, fa
     assert all(old is layer.output for old, layer in zip(outputs, small_cnn.layers, strict=True))
 
 
-@pytest.mark.parametrize("name", attribution.METHODS)
-def test_chunks_make_no_difference(small_cnn, faces, targets, name, monkeypatch):
-    maps = attribution.METHODS[name](small_cnn, faces, targets)
-    monkeypatch.setattr(attribution, "CHUNK", 3)
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_batches_make_no_difference(small_cnn, faces, targets, name, monkeypatch):
+    maps = attribute(name, small_cnn, faces, targets)
+    monkeypatch.setattr(engine, "BATCH", 3)
     np.testing.assert_allclose(
-        attribution.METHODS[name](small_cnn, faces, targets), maps, rtol=1e-4, atol=1e-5
+        attribute(name, small_cnn, faces, targets), maps, rtol=1e-4, atol=1e-5
     )
 
 
-@pytest.mark.parametrize("name", attribution.METHODS)
+@pytest.mark.parametrize("name", registry.METHODS)
 def test_flat_images_and_no_images_are_fine(small_cnn, name):
     flat = np.full((1, SIDE, SIDE, 1), 0.5, np.float32)
-    assert np.isfinite(attribution.METHODS[name](small_cnn, flat, [1])).all()
-    none = attribution.METHODS[name](small_cnn, flat[:0], np.zeros(0, int))
+    assert np.isfinite(attribute(name, small_cnn, flat, [1])).all()
+    none = attribute(name, small_cnn, flat[:0], np.zeros(0, int))
     assert none.shape == (0, SIDE, SIDE)
 
 
 def test_smooth_gradient_follows_its_seed_and_each_image_its_place(small_cnn, faces, targets):
-    maps = attribution.smooth_gradient(small_cnn, faces, targets, samples=3)
-    other = attribution.smooth_gradient(small_cnn, faces, targets, samples=3, seed=1)
+    maps = attribute("smooth_gradient", small_cnn, faces, targets, samples=3)
+    other = attribute("smooth_gradient", small_cnn, faces, targets, samples=3, seed=1)
     assert not np.allclose(maps, other)
-    few = attribution.smooth_gradient(small_cnn, faces[:2], targets[:2], samples=3)
+    few = attribute("smooth_gradient", small_cnn, faces[:2], targets[:2], samples=3)
     np.testing.assert_array_equal(few, maps[:2])
 
 
 def test_gradient_is_that_of_finite_differences(small_cnn, faces):
-    maps = attribution.gradient(small_cnn, faces[:1], [3])
+    maps = attribute("gradient", small_cnn, faces[:1], [3])
     step = np.zeros_like(faces[:1])
     step[0, 5, 6] = 1e-3
     logits = [np.asarray(small_cnn(faces[:1] + sign * step))[0, 3] for sign in (1, -1)]
@@ -333,20 +397,20 @@ def test_deletion_and_insertion_curves_of_one_pixel(one_pixel):
     images = np.ones((1, 4, 4, 1), np.float32)
     importances = np.zeros((1, 4, 4))
     importances[0, 1, 2] = 1
-    deletion, insertion = attribution.deletion_insertion(
+    deletion, insertion = faithfulness.deletion_insertion(
         one_pixel, images, importances, [0], steps=16, fill=np.zeros_like
     )
     sure = 1 / (1 + np.exp(-4))
     np.testing.assert_allclose(deletion[0], [sure] + [0.5] * 16, atol=1e-6)
     np.testing.assert_allclose(insertion[0], [0.5] + [sure] * 16, atol=1e-6)
-    np.testing.assert_allclose(attribution.area(deletion), 0.5 + (sure - 0.5) / 32, atol=1e-6)
+    np.testing.assert_allclose(faithfulness.area(deletion), 0.5 + (sure - 0.5) / 32, atol=1e-6)
 
 
 def test_a_faithful_map_beats_random_masking_and_its_opposite_loses(one_pixel):
     images = np.ones((2, 4, 4, 1), np.float32)
     right = np.zeros((2, 4, 4))
     right[:, 1, 2] = 1
-    curves = attribution.faithfulness(
+    curves = faithfulness.compare(
         one_pixel,
         images,
         {"right": right, "wrong": 1 - right},
@@ -356,7 +420,7 @@ def test_a_faithful_map_beats_random_masking_and_its_opposite_loses(one_pixel):
     )
     assert list(curves) == ["right", "wrong", "random"]
     deletion, insertion = (
-        [attribution.area(curves[name][kind]).mean() for name in curves] for kind in (0, 1)
+        [faithfulness.area(curves[name][kind]).mean() for name in curves] for kind in (0, 1)
     )
     assert deletion[0] < deletion[2] < deletion[1]
     assert insertion[1] < insertion[2] < insertion[0]
@@ -364,7 +428,7 @@ def test_a_faithful_map_beats_random_masking_and_its_opposite_loses(one_pixel):
 
 def test_curves_share_their_ends_and_ties_are_broken_by_the_seed(small_cnn, faces, targets):
     flat = np.zeros(faces.shape[:3])
-    score = attribution.deletion_insertion
+    score = faithfulness.deletion_insertion
     deletion, insertion = score(small_cnn, faces, flat, targets, steps=5)
     np.testing.assert_allclose(deletion[:, 0], insertion[:, -1], atol=1e-6)
     np.testing.assert_allclose(deletion[:, -1], insertion[:, 0], atol=1e-6)
@@ -375,23 +439,22 @@ def test_curves_share_their_ends_and_ties_are_broken_by_the_seed(small_cnn, face
 
 def test_a_map_of_the_model_changes_when_the_model_is_randomised(small_cnn, faces, targets):
     before = small_cnn.get_weights()
-    names, correlations = attribution.cascading_randomisation(
-        small_cnn, attribution.gradient, faces, targets
-    )
+    explain = functools.partial(gradient.attribute, options=engine.Options())
+    names, correlations = faithfulness.cascading_randomisation(small_cnn, explain, faces, targets)
     assert names == ["logits", "dense_1", "conv2d_2", "conv2d_1"]
     assert correlations.shape == (5, len(faces))
     np.testing.assert_allclose(correlations[0], 1)
     assert np.abs(correlations[-1]).mean() < 0.5
     for old, new in zip(before, small_cnn.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    _, again = attribution.cascading_randomisation(small_cnn, attribution.gradient, faces, targets)
+    _, again = faithfulness.cascading_randomisation(small_cnn, explain, faces, targets)
     np.testing.assert_array_equal(correlations, again)
 
 
 def test_a_map_of_the_image_alone_does_not_change_and_a_blank_one_counts_as_0(
     small_cnn, faces, targets
 ):
-    randomise = attribution.cascading_randomisation
+    randomise = faithfulness.cascading_randomisation
     _, unmoved = randomise(small_cnn, lambda _, images, __: images[..., 0], faces, targets)
     np.testing.assert_allclose(unmoved, 1)
     _, blank = randomise(small_cnn, lambda _, images, __: 0 * images[..., 0], faces, targets)
@@ -403,15 +466,14 @@ def test_a_map_of_the_image_alone_does_not_change_and_a_blank_one_counts_as_0(
 
 def test_importance_is_the_size_of_a_sensitivity_and_the_positive_part_of_a_contribution():
     maps = np.array([[[-2.0, 1.0]]])
-    np.testing.assert_array_equal(attribution.importance("gradient", maps), [[[2, 1]]])
-    np.testing.assert_array_equal(attribution.importance("occlusion", maps), [[[0, 1]]])
-    assert set(attribution.CONTRIBUTIONS) < set(attribution.METHODS)
+    np.testing.assert_array_equal(importance("gradient", maps), [[[2, 1]]])
+    np.testing.assert_array_equal(importance("occlusion", maps), [[[0, 1]]])
 
 
 @settings(deadline=None)
 @given(arrays(np.float32, (2, 3, 4), elements=st.floats(0, 1e6, width=32)), st.floats(0, 100))
 def test_normalised_maps_stay_in_0_to_1_and_keep_their_order(maps, percentile):
-    scaled = attribution.normalised(maps, percentile=percentile)
+    scaled = normalised(maps, percentile=percentile)
     assert scaled.min() >= 0
     assert scaled.max() <= 1
     np.testing.assert_array_equal(maps.any(axis=(1, 2)), scaled.any(axis=(1, 2)))
@@ -422,41 +484,45 @@ def test_normalised_maps_stay_in_0_to_1_and_keep_their_order(maps, percentile):
 def test_masking_keeps_the_share_that_is_asked_for_and_nothing_of_a_blank_map():
     images = np.random.default_rng(5).random((2, 10, 10, 1)).astype(np.float32)
     importances = np.stack([np.arange(100.0).reshape(10, 10), np.zeros((10, 10))])
-    masked = attribution.mask_unimportant(images, importances, keep=0.25)
+    masked = mask_unimportant(images, importances, keep=0.25)
     np.testing.assert_array_equal(masked[0].ravel()[75:], images[0].ravel()[75:])
     np.testing.assert_allclose(masked[0].ravel()[:75], images[0].mean(), rtol=1e-6)
     np.testing.assert_allclose(masked[1], images[1].mean(), rtol=1e-6)
     with pytest.raises(ValueError, match="share of pixels"):
-        attribution.mask_unimportant(images, importances, keep=0)
+        mask_unimportant(images, importances, keep=0)
 
 
 def test_shares_and_means_of_maps():
     blank, uniform = np.zeros((IMAGE_SIZE,) * 2), np.full((IMAGE_SIZE,) * 2, 3.0)
-    assert attribution.zero_share(np.stack([blank, uniform])) == 0.5
-    assert attribution.zero_share(np.zeros((0, 4, 4))) == 0
-    np.testing.assert_allclose(
-        attribution.mean_map(np.stack([blank, uniform, 5 * uniform])), 1 / IMAGE_SIZE**2
-    )
-    np.testing.assert_array_equal(attribution.mean_map(blank[np.newaxis]), 0)
-    for share, area in attribution.region_shares(uniform).values():
+    assert zero_share(np.stack([blank, uniform])) == 0.5
+    assert zero_share(np.zeros((0, 4, 4))) == 0
+    np.testing.assert_allclose(mean_map(np.stack([blank, uniform, 5 * uniform])), 1 / IMAGE_SIZE**2)
+    np.testing.assert_array_equal(mean_map(blank[np.newaxis]), 0)
+    for share, area in region_shares(uniform).values():
         assert share == pytest.approx(area)
-    assert all(share == 0 for share, _ in attribution.region_shares(blank).values())
+    assert all(share == 0 for share, _ in region_shares(blank).values())
     mouth = blank.copy()
     mouth[36] = 1
-    assert attribution.region_shares(mouth)["mouth"][0] == 1
+    assert region_shares(mouth)["mouth"][0] == 1
 
 
 # ------------------------------------------------------------------------------------ bad input
 
 
+def test_an_unknown_method_lists_the_known_ones():
+    for ask in (registry.method, registry.load, lambda name: importance(name, np.ones(1))):
+        with pytest.raises(ValueError, match=r"'lime': expected one of gradient, .*occlusion"):
+            ask("lime")
+
+
 def test_a_model_without_convolutions_has_no_grad_cam(linear, squares):
     with pytest.raises(ValueError, match=r"needs a convolution.*logits.*choose another method"):
-        attribution.grad_cam(linear[0], squares, [0, 0])
+        attribute("grad_cam", linear[0], squares, [0, 0])
 
 
 def test_an_unknown_layer_lists_the_convolutions(small_cnn, faces, targets):
     with pytest.raises(ValueError, match="'dense_1': expected one of conv2d_1, conv2d_2"):
-        attribution.grad_cam(small_cnn, faces, targets, layer="dense_1")
+        attribute("grad_cam", small_cnn, faces, targets, layer="dense_1")
 
 
 @pytest.mark.parametrize(
@@ -472,31 +538,46 @@ def test_an_unknown_layer_lists_the_convolutions(small_cnn, faces, targets):
 )
 def test_wrong_images_and_targets_are_refused(linear, images, targets, message):
     with pytest.raises(ValueError, match=message):
-        attribution.gradient(linear[0], images, targets)
+        attribute("gradient", linear[0], images, targets)
 
 
 def test_wrong_options_are_refused(linear, squares):
     with pytest.raises(ValueError, match="at least 1 sample"):
-        attribution.smooth_gradient(linear[0], squares, [0, 0], samples=0)
+        attribute("smooth_gradient", linear[0], squares, [0, 0], samples=0)
     with pytest.raises(ValueError, match="patch of 1 to 4 pixels"):
-        attribution.occlusion(linear[0], squares, [0, 0], patch=5)
+        attribute("occlusion", linear[0], squares, [0, 0], patch=5)
     with pytest.raises(ValueError, match="stride of 1 to the patch"):
-        attribution.occlusion(linear[0], squares, [0, 0], patch=2, stride=3)
+        attribute("occlusion", linear[0], squares, [0, 0], patch=2, stride=3)
 
 
 # -------------------------------------------------------------------------------------- figures
 
 
 def test_the_page_has_a_row_for_the_faces_and_two_for_each_method():
-    faces = np.random.default_rng(6).random((3, 48, 48))
-    maps = {"gradient": faces, "grad_cam": faces}
-    figure = figures.explained_faces(
-        faces, ["a", "b", "c"], maps, maps, notes={name: ["x"] * 3 for name in maps}, title="t"
+    faces = np.random.default_rng(6).integers(0, 256, (3, 48, 48), np.uint8)
+    maps = {name: faces / 255 for name in ("gradient", "grad_cam")}
+    areas = {name: np.full((2, 3), 0.25) for name in maps} | {"random": np.full((2, 3), 0.5)}
+    result = explained_faces.ExplainedFaces(
+        run="run",
+        images=[4, 5, 6],
+        faces=faces,
+        labels=np.arange(3),
+        probabilities=0.8 * np.eye(7)[[3, 1, 0]],
+        classes=np.array([3, 1, 0]),
+        maps=maps,
+        shown=maps,
+        masked=maps,
+        areas=areas,
     )
+    figure = explained_faces.draw(result)
     pictures = [axes for axes in figure.axes if axes.images]
     assert len(pictures) == 3 * (1 + 2 * 2)
-    assert [axes.get_title() for axes in pictures[:3]] == ["a", "b", "c"]
-    assert pictures[3].get_title() == "x"
+    assert [axes.get_title() for axes in pictures[:3]] == [
+        "image 4: angry\npredicted happy 0.80",
+        "image 5: disgust\npredicted disgust 0.80",
+        "image 6: fear\npredicted angry 0.80",
+    ]
+    assert pictures[3].get_title() == "deletion 0.25 (0.50)\ninsertion 0.25 (0.50)"
     texts = [text.get_text() for axes in pictures for text in axes.texts]
     bracket = "\n\n(in brackets:\nmasking at\nrandom)"
     assert texts == [
@@ -506,15 +587,24 @@ def test_the_page_has_a_row_for_the_faces_and_two_for_each_method():
         f"Grad-CAM\nheat-map{bracket}",
         "Grad-CAM\nmasked",
     ]
+    lines = explained_faces.sentences(result)
+    assert lines[0] == "image 4: angry, predicted happy 0.80; the maps explain happy."
+    assert lines[3:] == ["Blank maps, zero everywhere: gradient 0%, Grad-CAM 0% of the 3 images."]
 
 
 def test_the_check_draws_a_curve_for_each_method_and_for_chance():
-    curves = {name: (np.ones((2, 5)), np.zeros((2, 5))) for name in ("gradient", "random")}
-    figure = figures.faithfulness(
-        curves, ["logits", "conv2d_1"], {"gradient": np.array([[1, 1], [0.5, 0.4], [0, 0]])},
-        title="t",
-    )  # fmt: skip
-    deletion, insertion, fading = figure.axes
+    curves = {
+        name: np.stack([np.ones((2, 5)), np.zeros((2, 5))]) for name in ("gradient", "random")
+    }
+    result = faithfulness.Faithfulness(
+        run="run",
+        images=[0, 1],
+        classes=np.array([0, 3]),
+        curves=curves,
+        layers=["logits", "conv2d_1"],
+        correlations={"gradient": np.array([[1, 1], [0.5, 0.4], [0, 0]])},
+    )
+    deletion, insertion, fading = faithfulness_figure.draw(result).axes
     labels = [text.get_text() for text in deletion.get_legend().get_texts()]
     assert labels == ["gradient, area 1.000", "random masking, area 1.000"]
     np.testing.assert_array_equal(insertion.lines[0].get_ydata(), 0)
@@ -523,14 +613,15 @@ def test_the_check_draws_a_curve_for_each_method_and_for_chance():
     ]  # fmt: skip
 
 
-def test_every_method_has_a_title_and_a_colour():
-    assert set(attribution.METHODS) <= set(figures.TITLES)
-    assert set(attribution.METHODS) <= set(figures.COLOURS)
+def test_every_method_has_a_title_and_a_colour_of_its_own():
+    methods = registry.METHODS.values()
+    assert len({method.title for method in methods}) == len(methods)
+    assert len({method.colour for method in methods}) == len(methods)
 
 
 def test_mean_maps_are_drawn_against_the_average_pixel():
     maps = np.full((7, 48, 48), 1 / 48**2)
-    figure = figures.mean_maps(maps, maps, range(7), attribution.REGIONS, title="t")
+    figure = mean_map_figure.draw(MeanMaps("run", "gradient", list(range(7)), maps, maps))
     pictures = [axes for axes in figure.axes if axes.images]
     np.testing.assert_allclose(pictures[7].images[0].get_array(), 1)
     np.testing.assert_allclose(pictures[14].images[0].get_array(), 0, atol=1e-12)

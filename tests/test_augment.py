@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.augment import augment
-from common.recipes import POLICIES, Policy
+from common.training.augment import augment
+from common.training.recipes import POLICIES, Policy
 
 SEED = tf.constant([3, 7])
 

@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from common import comparison, metrics
 from common.labels import CLASS_NAMES
+from common.runs import records
 
 GENERATOR = np.random.default_rng(5)
 LABELS = GENERATOR.permutation(np.arange(350) % 7)
@@ -27,6 +28,18 @@ def probabilities_of(labels, *, skill, seed):
 
 GOOD = probabilities_of(LABELS, skill=2.5, seed=0)
 BAD = probabilities_of(LABELS, skill=1.0, seed=1)
+
+
+def evaluation(labels, probabilities, **facts):
+    """What a model says of rows without images."""
+    return comparison.Evaluation(
+        name="model",
+        rows=np.arange(len(labels)),
+        labels=labels,
+        probabilities=probabilities,
+        images=np.empty((0, 48, 48), np.uint8),
+        **facts,
+    )
 
 
 @pytest.fixture
@@ -68,7 +81,7 @@ def test_import_is_light():
 
 def test_predictions_come_back(make_run):
     run = make_run("cnn", GOOD.astype(np.float32))
-    rows, labels, probabilities = comparison.load_predictions(run)
+    rows, labels, probabilities = records.load_predictions(run)
     assert rows.dtype == labels.dtype == np.int64
     np.testing.assert_array_equal(rows, np.arange(350) * 3)
     np.testing.assert_array_equal(labels, LABELS)
@@ -79,9 +92,9 @@ def test_a_run_without_predictions_names_the_command_that_makes_them(make_run, t
     run = make_run("dnn", GOOD)
     (run / "predictions.npz").unlink()
     with pytest.raises(ValueError, match=r"python train_dnn.py --out \S+dnn --resume$"):
-        comparison.load_predictions(run)
+        records.load_predictions(run)
     with pytest.raises(ValueError, match=r"python train_cnn.py --out \S+nowhere$"):
-        comparison.load_predictions(tmp_path / "nowhere")
+        records.load_predictions(tmp_path / "nowhere")
 
 
 def changed(**arrays):
@@ -138,7 +151,7 @@ def test_damaged_predictions_are_refused_in_one_line(make_run, damage):
     path = make_run("cnn", GOOD) / "predictions.npz"
     DAMAGE[damage](path)
     with pytest.raises(ValueError, match="damaged or something else") as caught:
-        comparison.load_predictions(path.parent)
+        records.load_predictions(path.parent)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -147,7 +160,7 @@ def test_damaged_predictions_are_refused_in_one_line(make_run, damage):
 
 def test_several_runs_together(make_run):
     folders = [make_run("a", GOOD), make_run("b", BAD)]
-    rows, labels, together = comparison.load_together(folders)
+    rows, labels, together = records.load_together(folders)
     np.testing.assert_array_equal(rows, np.arange(350) * 3)
     np.testing.assert_array_equal(labels, LABELS)
     np.testing.assert_array_equal(together, [GOOD, BAD])
@@ -167,22 +180,22 @@ def test_runs_on_different_rows_are_refused(make_run, difference):
     one = make_run("a", GOOD)
     other = make_run("b", **{"probabilities": BAD, **OTHER_RUNS[difference]})
     with pytest.raises(ValueError, match="same rows of the same data"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
 
 
 def test_runs_without_a_usable_record_are_refused(make_run):
     one, other = make_run("a", GOOD), make_run("b", BAD)
     (other / "config.json").write_text("[]")
     with pytest.raises(ValueError, match=r"config\.json"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
     (other / "config.json").unlink()
     with pytest.raises(ValueError, match=r"config\.json"):
-        comparison.load_together([one, other])
+        records.load_together([one, other])
 
 
 def test_display_name():
-    assert comparison.display_name(["/somewhere/outputs/cnn"]) == "outputs/cnn"
-    assert comparison.display_name(["a/x", "b/y"]) == "mean of 2 runs (a/x, b/y)"
+    assert records.display_name(["/somewhere/outputs/cnn"]) == "outputs/cnn"
+    assert records.display_name(["a/x", "b/y"]) == "mean of 2 runs (a/x, b/y)"
 
 
 # --- scores
@@ -190,7 +203,7 @@ def test_display_name():
 
 def test_class_table_equals_scikit_learn():
     predictions = GOOD.argmax(axis=1)
-    table = comparison.class_table(LABELS, predictions)
+    table = evaluation(LABELS, GOOD).scores
     assert [row["class"] for row in table] == list(CLASS_NAMES)
     expected = sklearn.metrics.precision_recall_fscore_support(LABELS, predictions)
     for name, values in zip(("precision", "recall", "F1", "rows"), expected, strict=True):
@@ -203,19 +216,19 @@ def test_class_table_equals_scikit_learn():
                 [row[f"{name} 95 % low"], row[f"{name} 95 % high"]], interval, rtol=1e-9
             )
         assert row["F1 95 % low"] < row["F1"] < row["F1 95 % high"]
-    assert table == comparison.class_table(LABELS, predictions)  # the bootstrap is seeded
-    assert table != comparison.class_table(LABELS, predictions, seed=1)
+    assert table == evaluation(LABELS, GOOD).scores  # the bootstrap is seeded
+    assert table != evaluation(LABELS, GOOD, seed=1).scores
 
 
 def test_class_table_of_an_absent_class():
     labels = LABELS[LABELS != 1]
-    row = comparison.class_table(labels, labels)[1]
+    row = evaluation(labels, np.eye(7)[labels]).scores[1]
     assert row["rows"] == row["predicted"] == row["recall"] == row["precision"] == row["F1"] == 0
     assert (row["recall 95 % low"], row["recall 95 % high"]) == (0, 1)
 
 
 def test_summary_equals_scikit_learn():
-    table = {row["measure"]: row for row in comparison.summary_table(LABELS, GOOD)}
+    table = {row["measure"]: row for row in evaluation(LABELS, GOOD).summary}
     predictions = GOOD.argmax(axis=1)
     for name, expected in (
         ("accuracy", sklearn.metrics.accuracy_score(LABELS, predictions)),
@@ -235,7 +248,7 @@ def test_calibration_bins_closed_form():
     probabilities = np.full((10, 7), 0.1 / 6)
     probabilities[:, 2] = 0.9
     labels = np.array([2] * 6 + [4] * 4)
-    bins = comparison.calibration_bins(probabilities, labels)
+    _, bins = metrics.expected_calibration_error(probabilities, labels)
     (place,) = np.flatnonzero(bins["count"])
     assert bins["count"][place] == 10
     assert bins["accuracy"][place] == pytest.approx(0.6)
@@ -244,54 +257,6 @@ def test_calibration_bins_closed_form():
     np.testing.assert_allclose([bins["low"][place], bins["high"][place]], interval, rtol=1e-9)
     for name in ("accuracy", "confidence", "low", "high"):
         assert np.isnan(np.delete(bins[name], place)).all()
-
-
-# --- beside the report
-
-LIKE_THE_REPORT = np.array(
-    [
-        [62, 1, 9, 8, 9, 2, 9],
-        [19, 54, 5, 5, 12, 1, 4],
-        [13, 1, 52, 3, 16, 7, 8],
-        [2, 0, 2, 90, 2, 1, 3],
-        [11, 0, 15, 5, 53, 1, 15],
-        [4, 0, 8, 5, 2, 78, 3],
-        [9, 0, 6, 7, 9, 2, 67],
-    ]
-)
-
-
-def test_report_table_of_the_reports_own_fractions():
-    table = comparison.report_table(LIKE_THE_REPORT * 10)
-    assert all(row["compatible"] for row in table)
-    exact = [row for row in table if row["report"][0].isdigit()]
-    assert len(exact) == 10
-    for row in exact:
-        assert row["here"] == pytest.approx(float(row["report"]), abs=1e-12)
-        assert row["difference"] == pytest.approx(0, abs=1e-12)
-    others = {row["predicted"]: row for row in table if row["true"] == "any other"}
-    assert others["surprise"]["here"] == 0.02  # fear, 0.07, is named by itself
-    assert others["disgust"]["here"] == 0.01
-    assert comparison.report_sentence(table) == (
-        "Of the 15 fractions that the report states, 15 are within the 95 % intervals here."
-    )
-
-
-def test_report_table_of_another_matrix():
-    counts = LIKE_THE_REPORT * 100
-    counts[3] = [0, 2000, 0, 8000, 0, 0, 0]  # happy 0.80; taken for disgust 0.20
-    counts[1] = 0
-    table = comparison.report_table(counts)
-    differing = {(row["true"], row["predicted"]) for row in table if not row["compatible"]}
-    assert differing == {("happy", "happy"), ("any other", "disgust")}
-    assert next(row for row in table if row["predicted"] == "disgust")["here"] is None
-    other = table[-1]
-    assert (other["class here"], other["here"], other["rows here"]) == ("happy", 0.2, 10_000)
-    assert comparison.report_sentence(table) == (
-        "Of the 15 fractions that the report states, 13 are within the 95 % intervals here; not so "
-        "happy as happy (0.90 there, 0.80 here), any other as disgust (at most 0.01 there, 0.20 "
-        "here)."
-    )
 
 
 # --- two runs
@@ -363,9 +328,9 @@ def test_table_of_unfinished_runs(make_run, content):
 def test_history(make_run):
     run = make_run("cnn", GOOD)
     with pytest.raises(ValueError, match=r"history\.csv"):
-        comparison.load_history(run)
+        records.load_history(run)
     (run / "history.csv").write_text("epoch,loss\n")
     with pytest.raises(ValueError, match="no epoch"):
-        comparison.load_history(run)
+        records.load_history(run)
     (run / "history.csv").write_text("epoch,loss\n1,2.5\n2,1.5\n")
-    assert comparison.load_history(run) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]
+    assert records.load_history(run) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]

@@ -6,18 +6,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 import confusion
-from common import cli, comparison, data, metrics
-from common.faces import draw_faces
-from common.figures import confusion as figures
+from common import cli, comparison, metrics
+from common.data import loading, splits
+from common.data.synthetic import draw_faces
+from common.figures.confusion import against_report, calibration, matrix, mistakes, pages, typical
 from common.labels import CLASS_NAMES
+from common.runs import records
 
 PROJECT = Path(confusion.__file__).parent
 FILES = {
@@ -28,6 +33,7 @@ FILES = {
     "report_comparison.csv",
     "confusion.npz",
     "observations.txt",
+    "manifest.json",
 }
 PAGES = {"mistakes.png", "typical.png"}
 VALIDATION = 140
@@ -42,8 +48,8 @@ def softmax(logits):
 def two_runs(small_data, tmp_path_factory):
     """Folders of two made-up runs on the same validation rows, the first the better one."""
     parent = tmp_path_factory.mktemp("made_up")
-    faces = data.load(small_data)
-    split = data.split(faces, seed=0, validation=VALIDATION)
+    faces = loading.load(small_data)
+    split = splits.draw(faces, seed=0, validation=VALIDATION)
     labels = faces.train_labels[split.validation_rows]
     for name, skill in (("cnn", 2.5), ("dnn", 1.0)):
         folder = parent / name
@@ -54,7 +60,7 @@ def two_runs(small_data, tmp_path_factory):
             "flags": {"data": str(small_data)},
         }
         (folder / "config.json").write_text(json.dumps(config))
-        data.save_split(folder / "split.npz", split)
+        splits.save(folder / "split.npz", split)
         logits = np.random.default_rng(len(name) + int(skill)).normal(size=(VALIDATION, 7))
         logits[np.arange(VALIDATION), labels] += skill
         np.savez(
@@ -118,7 +124,7 @@ def compared(two_runs, tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return out, done.stdout, [comparison.load_predictions(run) for run in two_runs]
+    return out, done.stdout, [records.load_predictions(run) for run in two_runs]
 
 
 # --- what it writes
@@ -157,7 +163,7 @@ def test_sentences_are_the_observations(compared):
     out, _, ((_, labels, probabilities), _) = compared
     text = (out / "observations.txt").read_text(encoding="utf-8").splitlines()
     counts = metrics.confusion_counts(labels, probabilities.argmax(axis=1))
-    assert set(metrics.observations(counts)) <= set(text)
+    assert set(matrix.observations(counts)) <= set(text)
     accuracy = (probabilities.argmax(axis=1) == labels).mean()
     assert f"on 140 validation rows: accuracy {accuracy:.3f} [" in text[0]
 
@@ -195,19 +201,17 @@ def test_positions_are_the_clearest_cases(compared):
 
 
 def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch):
-    pages = []
-    empty = figures.matrix(np.eye(7, dtype=int), np.eye(7), title="")
+    shown = []
 
     def face_page(sections, **options):
-        pages.append((sections, options["title"]))
-        return empty
+        shown.append((sections, options["title"]))
 
-    monkeypatch.setattr(figures, "face_page", face_page)
+    monkeypatch.setattr(pages, "face_page", face_page)
     run = two_runs[0]
     call(tmp_path, "--model", run, "--classes", "happy", "5", "--faces", 4)
-    rows, labels, probabilities = comparison.load_predictions(run)
-    images = data.load_of_run(run)[0].train_images[rows]
-    (((_, wrong, captions),), _), (typical, _) = pages
+    rows, labels, probabilities = records.load_predictions(run)
+    images = splits.load_of_run(run)[0].train_images[rows]
+    (((_, wrong, captions),), _), (rows_of_hits, _) = shown
     assert 0 < len(wrong) <= 4
     for image, caption in zip(wrong, captions, strict=True):
         number = int(caption.split()[-1])
@@ -215,8 +219,8 @@ def test_pages_show_the_faces_of_their_captions(two_runs, tmp_path, monkeypatch)
         predicted = CLASS_NAMES[probabilities[number].argmax()]
         assert labels[number] in (3, 5)
         assert caption.startswith(f"{CLASS_NAMES[labels[number]]} → {predicted}\n")
-    assert [heading.split(":")[0] for heading, _, _ in typical] == ["happy", "surprise"]
-    for code, (_, faces, captions) in zip((3, 5), typical, strict=True):
+    assert [heading.split(":")[0] for heading, _, _ in rows_of_hits] == ["happy", "surprise"]
+    for code, (_, faces, captions) in zip((3, 5), rows_of_hits, strict=True):
         assert 0 < len(faces) <= 10
         for image, caption in zip(faces, captions, strict=True):
             number = int(caption.split()[-1])
@@ -230,15 +234,15 @@ def test_no_picture_twice():
     images[5] = np.roll(images[0], (2, -3), axis=(0, 1)) // 2 + 90  # shifted, paler
     images[3] = 7  # flat: nothing to divide by
     order = np.array([4, 0, 1, 5, 3, 2])
-    np.testing.assert_array_equal(confusion._distinct(images, order, 9), [4, 0, 3, 2])
-    np.testing.assert_array_equal(confusion._distinct(images, order, 2), [4, 0])
-    assert len(confusion._distinct(images, order[:0], 5)) == 0
+    np.testing.assert_array_equal(pages.distinct(images, order, 9), [4, 0, 3, 2])
+    np.testing.assert_array_equal(pages.distinct(images, order, 2), [4, 0])
+    assert len(pages.distinct(images, order[:0], 5)) == 0
 
 
 def test_several_runs_are_averaged(two_runs, tmp_path, capsys):
     call(tmp_path, "--model", *two_runs, "--faces", 1, "--classes", 0)
     with np.load(tmp_path / "confusion.npz") as arrays:
-        expected = np.mean([comparison.load_predictions(run)[2] for run in two_runs], axis=0)
+        expected = np.mean([records.load_predictions(run)[2] for run in two_runs], axis=0)
         np.testing.assert_allclose(arrays["probabilities"], expected)
     assert capsys.readouterr().out.startswith("mean of 2 runs (")
 
@@ -247,13 +251,18 @@ def test_without_the_data_only_the_pages_are_missing(copies, tmp_path, capsys, m
     config = json.loads((copies[0] / "config.json").read_text())
     config["flags"]["data"] = "nowhere"
     (copies[0] / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "no data")
+    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path / "no data")
     assert call(tmp_path / "out", "--model", copies[0]) == FILES
-    assert capsys.readouterr().out.startswith("No pages of faces, for want of the data: no data at")
+    said = capsys.readouterr().out
+    for view in (mistakes, typical):
+        assert f"{view.TITLE}: left out. no data at" in said
+    assert call(tmp_path / "out", "--model", copies[0], "--versus", copies[1]) == FILES | {
+        "versus.csv"
+    }
 
 
 def test_a_class_that_was_not_held_out(copies, tmp_path, monkeypatch, capsys):
-    _, labels, probabilities = comparison.load_predictions(copies[0])
+    _, labels, probabilities = records.load_predictions(copies[0])
     kept = labels != 1
     rows = np.flatnonzero(kept)
     change(copies[0], rows=rows, labels=labels[kept], probabilities=probabilities[kept])
@@ -274,7 +283,7 @@ def test_bad_runs_are_refused_in_one_line(copies, tmp_path, capsys):
     assert "nowhere" in refusal(capsys, out, "--model", tmp_path / "nowhere")
     assert "nowhere" in refusal(capsys, out, "--model", one, "--versus", tmp_path / "nowhere")
 
-    rows, _, probabilities = comparison.load_predictions(other)
+    rows, _, probabilities = records.load_predictions(other)
     change(other, rows=rows[::-1])
     assert "same rows" in refusal(capsys, out, "--model", one, "--versus", other)
     assert "same rows" in refusal(capsys, out, "--model", one, other)
@@ -316,7 +325,7 @@ def test_matrix_has_fraction_and_count_in_every_cell():
     counts[1] = 0
     counts[6, 6] = 12_345
     fractions = metrics.row_fractions(counts)
-    axes, bar = figures.matrix(counts, fractions, title="model\nn = 3").axes
+    axes, bar = matrix.draw(SimpleNamespace(counts=counts, headline="model\nn = 3")).axes
     assert axes.get_title() == "model\nn = 3"
     assert axes.get_xlabel().startswith("predicted")
     assert axes.get_ylabel().startswith("true")
@@ -338,11 +347,12 @@ def test_matrix_has_fraction_and_count_in_every_cell():
     np.testing.assert_array_equal(axes.images[0].get_array(), fractions)
 
 
-def test_matrix_stays_readable_in_grey():
-    figure = figures.matrix(np.eye(7, dtype=int), np.linspace(0, 1, 49).reshape(7, 7), title="")
+def test_matrix_stays_readable_in_grey(monkeypatch):
+    fractions = np.linspace(0, 1, 49)
+    monkeypatch.setattr(metrics, "row_fractions", lambda counts: fractions.reshape(7, 7))
+    figure = matrix.draw(SimpleNamespace(counts=np.eye(7, dtype=int), headline=""))
     axes = figure.axes[0]
     shown = axes.images[0]
-    fractions = np.linspace(0, 1, 49)
 
     def luminance(colours):  # relative luminance of the web's contrast rule
         channels = np.asarray(colours)[..., :3]
@@ -367,10 +377,17 @@ def test_reliability_draws_the_bins():
     probabilities[10:, :] = 0.6 / 6
     probabilities[10:, 5] = 0.4
     labels = np.array([2] * 9 + [4] + [5] * 10 + [0] * 10)
-    bins = comparison.calibration_bins(probabilities, labels)
-    upper, lower = figures.reliability(bins, text="ECE 0.1", title="model").axes
-    assert upper.get_title() == "model"
-    assert "ECE 0.1" in texts(upper)
+    result = comparison.Evaluation(
+        name="model",
+        rows=np.arange(30),
+        labels=labels,
+        probabilities=probabilities,
+        images=np.empty((0, 48, 48), np.uint8),
+    )
+    upper, lower = calibration.draw(result).axes
+    assert upper.get_title().splitlines()[0] == "model"
+    error, _ = metrics.expected_calibration_error(probabilities, labels)
+    assert f"expected calibration error {error:.3f}" in texts(upper)[0].splitlines()
     assert texts(lower) == ["20", "10"]
     assert [bar.get_height() for bar in lower.patches] == [20, 10]
     assert [bar.get_height() for bar in upper.patches] == pytest.approx([0.5, 0.9])
@@ -386,10 +403,142 @@ def test_face_page_keeps_images_and_captions_together():
         ("none", images[:0], []),
         ("last", images[3:], ["d", "e"]),
     ]
-    figure = figures.face_page(sections, columns=2, title="faces")
+    figure = pages.face_page(sections, columns=2, title="faces")
     assert figure.get_suptitle() == "faces"
     assert [part.get_suptitle() for part in figure.subfigs] == ["first", "none", "last"]
     shown = [axes for part in figure.subfigs for axes in part.axes if axes.images]
     assert [axes.get_title() for axes in shown] == ["a", "b", "c", "d", "e"]
     assert [int(axes.images[0].get_array()[0, 0]) for axes in shown] == [0, 1, 2, 3, 4]
     assert not any(axes.axison for part in figure.subfigs for axes in part.axes)
+
+
+# --- observations
+
+# Per hundred faces; the cells that the report names are its own, the rest fills the rows up.
+REPORT = np.array(
+    [
+        [62, 1, 9, 8, 9, 2, 9],
+        [19, 54, 5, 5, 12, 1, 4],
+        [13, 1, 52, 3, 16, 7, 8],
+        [2, 0, 2, 90, 2, 1, 3],
+        [11, 0, 15, 5, 53, 1, 15],
+        [4, 0, 8, 5, 2, 78, 3],
+        [9, 0, 6, 7, 9, 2, 67],
+    ]
+)
+
+codes = st.integers(0, 6)
+rows_of_codes = st.lists(st.tuples(codes, codes), min_size=1, max_size=60)
+
+
+def test_observations_of_the_report():
+    assert matrix.observations(REPORT * 30) == [
+        "The best recognised expressions are happy (0.90) and surprise (0.78).",
+        "The least recognised expressions are fear (0.52), sad (0.53) and disgust (0.54).",
+        "Faces labelled disgust are mistaken for angry (0.19) and sad (0.12).",
+        "Faces labelled fear are mistaken for sad (0.16) and angry (0.13).",
+        "Faces labelled sad are mistaken for fear (0.15), neutral (0.15) and angry (0.11).",
+        "Hardly any face is wrongly predicted as disgust (at most 0.01 of any other expression).",
+        "Hardly any face is wrongly predicted as surprise "
+        "(at most 0.02 of any other expression, but 0.07 of fear).",
+    ]
+
+
+def test_observations_take_their_thresholds():
+    sentences = matrix.observations(REPORT, mistaken=0.16, rare=0.01)
+    assert sentences[2:] == [  # a fraction at the threshold counts
+        "Faces labelled disgust are mistaken for angry (0.19).",
+        "Faces labelled fear are mistaken for sad (0.16).",
+        "Hardly any face is wrongly predicted as disgust (at most 0.01 of any other expression).",
+    ]
+
+
+def test_observations_do_not_depend_on_class_sizes():
+    sizes = np.array([10, 1, 7, 20, 9, 5, 8])[:, np.newaxis]
+    assert matrix.observations(REPORT * sizes) == matrix.observations(REPORT)
+
+
+def test_observations_of_a_perfect_model():
+    sentences = matrix.observations(np.eye(7, dtype=int) * 5)
+    names = f"{', '.join(CLASS_NAMES[:-1])} and {CLASS_NAMES[-1]}"
+    assert sentences[0] == f"The fraction recognised is 1.00 for {names}."
+    assert sentences[1].startswith("No expression is mistaken for another in 0.10 or more")
+    assert [sentence.split(" as ")[1].split(" ")[0] for sentence in sentences[2:]] == list(
+        CLASS_NAMES
+    )
+
+
+def test_observations_of_a_model_that_knows_one_answer():
+    counts = np.zeros((7, 7), int)
+    counts[:, 3] = 10
+    counts[1] = 0
+    sentences = matrix.observations(counts)
+    assert sentences[:2] == [
+        "There are no faces labelled disgust.",
+        "The best recognised expression is happy (1.00).",
+    ]
+    assert "Faces labelled angry are mistaken for happy (1.00)." in sentences
+    assert sum("No face is predicted as" in sentence for sentence in sentences) == 6
+    assert not any("Hardly" in sentence for sentence in sentences)
+
+
+def test_observations_of_ties_name_all_of_them():
+    counts = np.diag([8, 8, 6, 5, 5, 4, 0])
+    counts[:, 6] += 10 - np.diag(counts)
+    assert matrix.observations(counts)[:2] == [
+        "The best recognised expressions are neutral (1.00), angry (0.80) and disgust (0.80).",
+        "The least recognised expressions are surprise (0.40), happy (0.50) and sad (0.50).",
+    ]
+    counts[2] = counts[1]  # now more than half are that good: they no longer stand out
+    counts[2, [1, 2]] = [0, 8]
+    counts[3] = [0, 0, 0, 8, 0, 0, 2]
+    assert matrix.observations(counts)[0] == "The best recognised expression is neutral (1.00)."
+
+
+@given(rows_of_codes)
+@settings(max_examples=60, deadline=None)
+def test_observations_are_sentences_for_any_counts(rows):
+    for sentence in matrix.observations(metrics.confusion_counts(*np.array(rows).T)):
+        assert sentence[0].isupper()
+        assert sentence.endswith(".")
+        assert "nan" not in sentence
+
+
+def test_observations_of_nothing():
+    assert matrix.observations(np.zeros((7, 7), int)) == ["There are no faces to observe."]
+
+
+# --- beside the report
+
+
+def test_report_table_of_the_reports_own_fractions():
+    table = comparison.report_table(REPORT * 10)
+    assert all(row["compatible"] for row in table)
+    exact = [row for row in table if row["report"][0].isdigit()]
+    assert len(exact) == 10
+    for row in exact:
+        assert row["here"] == pytest.approx(float(row["report"]), abs=1e-12)
+        assert row["difference"] == pytest.approx(0, abs=1e-12)
+    others = {row["predicted"]: row for row in table if row["true"] == "any other"}
+    assert others["surprise"]["here"] == 0.02  # fear, 0.07, is named by itself
+    assert others["disgust"]["here"] == 0.01
+    assert against_report.sentences(SimpleNamespace(counts=REPORT * 10)) == [
+        "Of the 15 fractions that the report states, 15 are within the 95 % intervals here."
+    ]
+
+
+def test_report_table_of_another_matrix():
+    counts = REPORT * 100
+    counts[3] = [0, 2000, 0, 8000, 0, 0, 0]  # happy 0.80; taken for disgust 0.20
+    counts[1] = 0
+    table = comparison.report_table(counts)
+    differing = {(row["true"], row["predicted"]) for row in table if not row["compatible"]}
+    assert differing == {("happy", "happy"), ("any other", "disgust")}
+    assert next(row for row in table if row["predicted"] == "disgust")["here"] is None
+    other = table[-1]
+    assert (other["class here"], other["here"], other["rows here"]) == ("happy", 0.2, 10_000)
+    assert against_report.sentences(SimpleNamespace(counts=counts)) == [
+        "Of the 15 fractions that the report states, 13 are within the 95 % intervals here; not so "
+        "happy as happy (0.90 there, 0.80 here), any other as disgust (at most 0.01 there, 0.20 "
+        "here)."
+    ]

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from common import data, distillation, models, runs, training
+from common.data import loading, splits
+from common.models import checkpoints, prediction
+from common.runs import storage
+from common.training import batches, distillation
 
 
 def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
@@ -12,11 +15,11 @@ def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
     images = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     labels = np.array([0, 1, 2, 3, 4, 6])
     mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
-    asked = models.predict(models.load(trained_run)[0], images, views=10)
-    expected = 0.75 * training.soft_labels(labels) + 0.25 * asked
+    asked = prediction.predict(checkpoints.load(trained_run)[0], images, views=10)
+    expected = 0.75 * batches.soft_labels(labels) + 0.25 * asked
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
-    monkeypatch.setattr(models, "predict", None)
+    monkeypatch.setattr(prediction, "predict", None)
     again = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
     np.testing.assert_array_equal(again, mixed)
 
@@ -24,7 +27,9 @@ def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
 def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
     trained_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(models, "predict", lambda *_, views: np.eye(7)[[0 if views == 2 else 3]])
+    monkeypatch.setattr(
+        prediction, "predict", lambda *_, views: np.eye(7)[[0 if views == 2 else 3]]
+    )
     asked = [trained_run], np.zeros((1, 48, 48), np.uint8), np.array([6])
 
     def taught(views):
@@ -37,19 +42,19 @@ def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
 
 def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):
     answers = iter([np.eye(7)[[0]], np.eye(7)[[3]]])
-    monkeypatch.setattr(models, "predict", lambda *_, **__: next(answers))
+    monkeypatch.setattr(prediction, "predict", lambda *_, **__: next(answers))
     teachers = [trained_run, trained_run]
     mixed = distillation.targets(tmp_path, teachers, np.zeros((1, 48, 48)), [6], weight=1)
     np.testing.assert_array_equal(mixed, [[0.5, 0, 0, 0.5, 0, 0, 0]])
 
 
 def test_a_run_that_saw_a_validation_row_is_refused(trained_run, small_data):
-    faces = data.load(small_data)
-    split = data.load_split(trained_run / "split.npz")
-    data.check_unseen([trained_run], faces, split.validation_rows)
+    faces = loading.load(small_data)
+    split = splits.load(trained_run / "split.npz")
+    splits.check_unseen([trained_run], faces, split.validation_rows)
     held_out = [*split.validation_rows, split.train_rows[0]]
     with pytest.raises(ValueError, match="trained on 1 of them: take one with the same"):
-        data.check_unseen([trained_run], faces, held_out)
+        splits.check_unseen([trained_run], faces, held_out)
 
 
 def test_training_starts_from_the_mean_of_runs_that_never_saw_its_validation_rows(
@@ -63,7 +68,7 @@ def test_training_starts_from_the_mean_of_runs_that_never_saw_its_validation_row
     both = [str(trained_run), str(tmp_path / "other")]
     train_dnn.main([*still, "--initial-weights", *both, "--out", str(tmp_path / "mean")])
     first, second, mean = (
-        models.load(run)[0].trainable_weights for run in (*both, tmp_path / "mean")
+        checkpoints.load(run)[0].trainable_weights for run in (*both, tmp_path / "mean")
     )
     for left, right, middle in zip(first, second, mean, strict=True):
         np.testing.assert_allclose(middle, (left + right) / 2, rtol=1e-5, atol=1e-7)
@@ -78,11 +83,11 @@ def test_the_script_learns_from_a_teacher_and_records_it(trained_run, small_data
 
     flags = ["--data", str(small_data), "--epochs", "1", "--teacher", str(trained_run)]
     train_dnn.main([*flags, "--out", str(tmp_path / "student")])
-    config = runs.read_json(tmp_path / "student" / "config.json")
+    config = storage.read_json(tmp_path / "student" / "config.json")
     assert config["flags"]["teacher"] == [str(trained_run)]
     assert config["flags"]["label_smoothing"] == 0
     with np.load(tmp_path / "student" / "teacher_probabilities.npz") as archive:
-        assert len(archive["mean"]) == len(data.load_split(trained_run / "split.npz").train_rows)
+        assert len(archive["mean"]) == len(splits.load(trained_run / "split.npz").train_rows)
     train_dnn.main(["--resume", "--out", str(tmp_path / "student")])
     with pytest.raises(ValueError, match="take one with the same --split-seed"):
         train_dnn.main([*flags, "--split-seed", "1", "--out", str(tmp_path / "refused")])

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import outputs, runs
+from common import outputs
 from common.labels import CLASS_NAMES
 from common.report import results
+from common.runs import storage
 from experiments import honest_data, self_training, sweep, time_to_accuracy
 
 
@@ -22,7 +23,7 @@ def study(tmp_path, monkeypatch):
 def test_a_run_that_another_command_began_is_no_result(tmp_path):
     folder = tmp_path / "run"
     command = f"python train_cnn.py --out {folder} --epochs 2"
-    runs.write_json(folder / "config.json", {"command": command})
+    storage.write_json(folder / "config.json", {"command": command})
     outputs.Output(folder, command=command).finish()
     # Finished: returns at once.
     assert sweep.finish("train_cnn.py", folder, ["--epochs", "2"]) == folder
@@ -120,7 +121,7 @@ def test_a_study_of_data_without_twins_says_so(study, small_data, tmp_path, monk
         )
     )  # fmt: skip
     for number in range(2):
-        runs.write_json(tmp_path / f"fold-{number}" / "config.json", {})
+        storage.write_json(tmp_path / f"fold-{number}" / "config.json", {})
     honest_data.main(["--data", str(small_data), "--folds", "2", "--out", str(tmp_path)])
     assert "no twins to measure" in capsys.readouterr().out
     (made,) = results.read("data_*")

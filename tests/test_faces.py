@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
-from common import faces
+from common.data import synthetic
 from common.labels import CLASS_NAMES, NUM_CLASSES, class_code
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return faces.draw_dataset(900, 400, seed=0)
+    return synthetic.draw_dataset(900, 400, seed=0)
 
 
 def digests(images):
@@ -18,15 +18,15 @@ def digests(images):
 
 
 def test_table_names_known_actions_and_every_class():
-    for name, moves in faces.PROTOTYPES:
-        assert set(moves) <= set(faces.ACTIONS), name
-    assert {class_code(name) for name, _ in faces.PROTOTYPES} == set(range(NUM_CLASSES))
-    assert np.isclose(sum(faces.CLASS_SHARES), 1)
-    assert len(faces.CLASS_SHARES) == NUM_CLASSES
+    for name, moves in synthetic.PROTOTYPES:
+        assert set(moves) <= set(synthetic.ACTIONS), name
+    assert {class_code(name) for name, _ in synthetic.PROTOTYPES} == set(range(NUM_CLASSES))
+    assert np.isclose(sum(synthetic.CLASS_SHARES), 1)
+    assert len(synthetic.CLASS_SHARES) == NUM_CLASSES
 
 
 def test_no_two_numbers_of_a_face_share_a_name():
-    names = [*faces.ACTIONS, *faces.IDENTITY, *faces.EXTRAS]
+    names = [*synthetic.ACTIONS, *synthetic.IDENTITY, *synthetic.EXTRAS]
     assert len(names) == len(set(names))
 
 
@@ -45,15 +45,15 @@ def test_shapes_and_dtypes(drawn):
 def test_classes_come_in_their_shares_and_out_of_order(drawn):
     labels = drawn[1]
     counts = np.bincount(labels, minlength=NUM_CLASSES)
-    assert np.abs(counts - 900 * np.array(faces.CLASS_SHARES)).max() <= 1
+    assert np.abs(counts - 900 * np.array(synthetic.CLASS_SHARES)).max() <= 1
     assert counts.argmin() == class_code("disgust")
     assert counts.argmax() == class_code("happy")
     assert set(labels[:100]) == set(range(NUM_CLASSES))
 
 
 def test_same_seed_same_bits_other_seed_other_faces():
-    first, again = faces.draw_dataset(40, 20, seed=3), faces.draw_dataset(40, 20, seed=3)
-    other = faces.draw_dataset(40, 20, seed=4)
+    first, again = synthetic.draw_dataset(40, 20, seed=3), synthetic.draw_dataset(40, 20, seed=3)
+    other = synthetic.draw_dataset(40, 20, seed=4)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not digests(first[0]) & digests(other[0])
 
@@ -61,7 +61,8 @@ def test_same_seed_same_bits_other_seed_other_faces():
 def test_chunk_changes_no_pixel():
     labels = np.arange(60) % NUM_CLASSES
     whole, single, odd = (
-        faces.draw_faces(labels, rng=np.random.default_rng(1), chunk=chunk) for chunk in (60, 1, 7)
+        synthetic.draw_faces(labels, rng=np.random.default_rng(1), chunk=chunk)
+        for chunk in (60, 1, 7)
     )
     assert np.array_equal(whole, single)
     assert np.array_equal(whole, odd)
@@ -71,9 +72,9 @@ def test_train_and_test_are_different_people_from_separate_streams(drawn):
     train_images, _, test_images, _ = drawn
     assert len(digests(train_images)) == len(train_images)
     assert not digests(train_images) & digests(test_images)
-    equal_sizes = faces.draw_dataset(30, 30, seed=0)
+    equal_sizes = synthetic.draw_dataset(30, 30, seed=0)
     assert not digests(equal_sizes[0]) & digests(equal_sizes[2])
-    longer = faces.draw_dataset(50, 30, seed=0)
+    longer = synthetic.draw_dataset(50, 30, seed=0)
     assert np.array_equal(equal_sizes[2], longer[2])
 
 
@@ -94,12 +95,12 @@ def test_expressions_are_learnable_yet_not_given_away(drawn):
 
     model = RidgeClassifier(alpha=300.0).fit(small(train_images), train_labels)
     accuracy = model.score(small(test_images), test_labels)
-    assert 2 * max(faces.CLASS_SHARES) < accuracy < 0.85
+    assert 2 * max(synthetic.CLASS_SHARES) < accuracy < 0.85
 
 
 def mean_face(name):
     labels = np.full(150, class_code(name))
-    return faces.draw_faces(labels, rng=np.random.default_rng(2)).mean(axis=0)
+    return synthetic.draw_faces(labels, rng=np.random.default_rng(2)).mean(axis=0)
 
 
 def test_surprise_opens_a_dark_mouth_and_smiles_are_wide():
@@ -114,16 +115,16 @@ def test_surprise_opens_a_dark_mouth_and_smiles_are_wide():
 @pytest.mark.parametrize("labels", [[0, 7], [-1], [[0, 1]], ["happy"]])
 def test_unknown_labels_are_refused(labels):
     with pytest.raises(ValueError, match="expected a list of class codes 0-6"):
-        faces.draw_faces(labels, rng=np.random.default_rng(0))
+        synthetic.draw_faces(labels, rng=np.random.default_rng(0))
 
 
 def test_no_labels_no_faces():
-    images = faces.draw_faces([], rng=np.random.default_rng(0))
+    images = synthetic.draw_faces([], rng=np.random.default_rng(0))
     assert images.shape == (0, 48, 48)
-    train_images, train_labels, *_ = faces.draw_dataset(0, 7)
+    train_images, train_labels, *_ = synthetic.draw_dataset(0, 7)
     assert len(train_images) == len(train_labels) == 0
 
 
 def test_all_names_can_be_drawn_in_one_small_set():
-    labels = faces.draw_dataset(20, 20, seed=9)[1]
+    labels = synthetic.draw_dataset(20, 20, seed=9)[1]
     assert {CLASS_NAMES[code] for code in labels} == set(CLASS_NAMES)

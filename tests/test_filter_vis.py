@@ -5,8 +5,12 @@ from keras import layers
 from PIL import Image
 
 import filter_vis
-from common import cli, data, models
-from common.figures import filters
+from common import cli
+from common.ascent.maximise import Ascent
+from common.ascent.responses import TopActivations
+from common.data import loading, splits
+from common.figures.filters import animation, sheet, top_activations
+from common.models import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def run(network, monkeypatch, tmp_path):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (20, 48, 48), dtype=np.uint8)
     images[0] = images[11]  # the same face twice: validation images 11 and 0
-    faces = data.Faces(
+    faces = loading.Dataset(
         train_images=images,
         train_labels=np.arange(20) % 7,
         test_images=np.zeros((0, 48, 48), np.uint8),
@@ -47,9 +51,9 @@ def run(network, monkeypatch, tmp_path):
         source="test",
         data_hash="0",
     )
-    split = data.Split(np.arange(12, 20), np.arange(12)[::-1].copy(), 0, "0")
-    monkeypatch.setattr(models, "load", lambda folder: (network, {}))
-    monkeypatch.setattr(data, "load_of_run", lambda folder, source: (faces, split))
+    split = splits.Split(np.arange(12, 20), np.arange(12)[::-1].copy(), 0, "0")
+    monkeypatch.setattr(checkpoints, "load", lambda folder: (network, {}))
+    monkeypatch.setattr(splits, "load_of_run", lambda folder, source: (faces, split))
 
     def call(*flags):
         filter_vis.main(["--out", str(tmp_path), "--steps", "4", *flags])
@@ -72,6 +76,8 @@ class TestScript:
             "ascent_conv2d_1_step3.png",
             "ascent_conv2d_2_step3.npz",
             "ascent_conv2d_2_step3.png",
+            "manifest.json",
+            "observations.txt",
             "outputs_conv2d_2_image11.npz",
             "outputs_conv2d_2_image11.png",
             "outputs_conv2d_3_image11.npz",
@@ -152,7 +158,7 @@ class TestScript:
 
     def test_a_model_without_convolutions_is_refused(self, run, monkeypatch):
         dense = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(name="flatten")])
-        monkeypatch.setattr(models, "load", lambda folder: (dense, {}))
+        monkeypatch.setattr(checkpoints, "load", lambda folder: (dense, {}))
         with pytest.raises(ValueError, match=r"unknown layer 'conv2d_1': expected one of flatten"):
             run()
 
@@ -160,8 +166,8 @@ class TestScript:
 class TestFigures:
     def test_a_sheet_of_256_stays_readable(self):
         tiles = np.random.default_rng(0).random((256, 11, 11)) - 0.5
-        figure = filters.contact_sheet(
-            tiles, filters.numbered(range(256), range(256)), title="256", signed=True
+        figure = sheet.contact_sheet(
+            tiles, sheet.numbered(range(256), range(256)), title="256", signed=True
         )
         figure.draw_without_rendering()
         (axes,) = figure.axes
@@ -177,7 +183,7 @@ class TestFigures:
         np.testing.assert_allclose(limits, 1)  # each on its own scale
 
     def test_a_map_of_zeros_is_white_and_the_reference_grey(self):
-        figure = filters.contact_sheet(
+        figure = sheet.contact_sheet(
             np.zeros((1, 4, 4)), ["0: 0.00"], title="", signed=True, reference=(np.ones((4, 4)), "")
         )
         reference, zeros = figure.axes[0].images
@@ -187,8 +193,17 @@ class TestFigures:
     def test_rings_lie_on_their_faces(self):
         marks = np.full((3, 2, 2), 0.5)
         marks[1] = [[0, 0], [1, 1]]
-        figure = filters.top_faces(
-            np.zeros((3, 48, 48)), np.zeros((3, 2, 48, 48)), marks, ["a", "b", "c"], title=""
+        numbers = np.zeros((3, 2), np.int64)
+        figure = top_activations.draw(
+            top_activations.TopFaces(
+                grown=Ascent(
+                    "conv2d_1", False, np.arange(3), [1], np.zeros((1, 3, 48, 48)), np.zeros((1, 3))
+                ),
+                found=TopActivations(numbers, np.zeros((3, 2)), marks, marks, np.zeros(3)),
+                faces=np.zeros((3, 2, 48, 48)),
+                labels=numbers,
+                searched=2,
+            )
         )
         (axes,) = figure.axes
         for filter_number in range(3):
@@ -201,7 +216,7 @@ class TestFigures:
 
     def test_an_animation_has_a_frame_a_snapshot(self, tmp_path):
         images = np.linspace(0, 1, 3 * 2 * 48 * 48).reshape(3, 2, 48, 48)
-        filters.save_animation(images, tmp_path / "a.gif", columns=2)
-        with Image.open(tmp_path / "a.gif") as animation:
-            assert animation.n_frames == 3
-            assert animation.size == (200, 100)
+        animation.save(images, tmp_path / "a.gif", columns=2)
+        with Image.open(tmp_path / "a.gif") as opened:
+            assert opened.n_frames == 3
+            assert opened.size == (200, 100)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from common import models, runs
+from common.models import blocks, checkpoints, prediction, registry
+from common.runs import storage
 
 CNN_PARAMETERS = {
     "conv2d_1": 640,
@@ -51,7 +52,7 @@ def images(number=4, seed=0):
 
 
 def test_cnn_is_the_table_of_the_report():
-    model = models.build("cnn")
+    model = registry.build("cnn")
     found = {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}
     assert found == CNN_PARAMETERS
     assert {name: model.get_layer(name).output.shape[1:] for name in CNN_SHAPES} == CNN_SHAPES
@@ -72,7 +73,7 @@ def test_cnn_is_the_table_of_the_report():
 
 
 def test_dnn_is_the_table_of_the_report():
-    model = models.build("dnn")
+    model = registry.build("dnn")
     dense = [
         layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Dense)
     ]
@@ -87,7 +88,7 @@ def test_dnn_is_the_table_of_the_report():
 
 
 def test_compact_adds_a_convolution_to_its_own_input_three_times():
-    model = models.build("compact")
+    model = registry.build("compact")
     assert model.count_params() == 1_169_735
     for stage, (side, filters) in enumerate([(24, 64), (12, 128), (6, 256)], start=1):
         add = model.get_layer(f"add_{stage}")
@@ -100,9 +101,9 @@ def test_compact_adds_a_convolution_to_its_own_input_three_times():
         assert last.output is add.input[1]
 
 
-@pytest.mark.parametrize("architecture", sorted(models.ARCHITECTURES))
+@pytest.mark.parametrize("architecture", sorted(registry.ARCHITECTURES))
 def test_models_answer_for_flat_images_and_ignore_contrast(architecture):
-    model = models.build(architecture)
+    model = registry.build(architecture)
     faces = images()
     probabilities = np.asarray(model(faces))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
@@ -116,7 +117,7 @@ def test_models_answer_for_flat_images_and_ignore_contrast(architecture):
 def test_fused_batch_normalization_equals_keras():
     inputs = np.random.default_rng(3).normal(2, 3, (8, 6, 5, 4)).astype(np.float32)
     results = []
-    for kind in (keras.layers.BatchNormalization, models.FusedBatchNormalization):
+    for kind in (keras.layers.BatchNormalization, blocks.FusedBatchNormalization):
         layer = kind(momentum=0.9)
         layer.build(inputs.shape)
         layer.gamma.assign([1.0, 2.0, 0.5, 3.0])
@@ -127,10 +128,10 @@ def test_fused_batch_normalization_equals_keras():
 
 
 def test_weights_come_back_from_a_run(tmp_path):
-    model = models.build("cnn", fused=True)
-    models.save(tmp_path / "model.keras", model, "cnn")
-    runs.write_json(tmp_path / "config.json", {"architecture": "cnn"})
-    loaded, config = models.load(tmp_path)
+    model = registry.build("cnn", fused=True)
+    checkpoints.save(tmp_path / "model.keras", model, "cnn")
+    storage.write_json(tmp_path / "config.json", {"architecture": "cnn"})
+    loaded, config = checkpoints.load(tmp_path)
     assert config == {"architecture": "cnn"}
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -143,29 +144,31 @@ def test_weights_come_back_from_a_run(tmp_path):
 
 
 def test_half_precision_is_right_to_two_digits(tmp_path):
-    models.save(tmp_path / "model.keras", models.build("compact"), "compact")
+    checkpoints.save(tmp_path / "model.keras", registry.build("compact"), "compact")
     faces = np.random.default_rng(1).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-    full, half = (models.load_weights("compact", tmp_path / "model.keras", half=h) for h in (0, 1))
-    answers = [models.predict(model, faces) for model in (full, half)]
+    full, half = (
+        checkpoints.load_weights("compact", tmp_path / "model.keras", half=h) for h in (0, 1)
+    )
+    answers = [prediction.predict(model, faces) for model in (full, half)]
     np.testing.assert_allclose(*answers, atol=0.02)
     assert not np.array_equal(*answers)
     assert {array.dtype for array in half.get_weights()} == {np.dtype("float32")}
 
 
 def test_weights_other_than_the_measured_ones_are_refused(tmp_path):
-    models.save(tmp_path / "model.keras", models.build("dnn"), "dnn")
-    runs.write_json(tmp_path / "config.json", {"architecture": "dnn"})
-    digest = runs.sha256(tmp_path / "model.keras")
-    runs.write_json(tmp_path / "metrics.json", {"model_sha256": digest})
-    models.load(tmp_path)
-    models.save(tmp_path / "model.keras", models.build("dnn"), "dnn")
+    checkpoints.save(tmp_path / "model.keras", registry.build("dnn"), "dnn")
+    storage.write_json(tmp_path / "config.json", {"architecture": "dnn"})
+    digest = storage.sha256(tmp_path / "model.keras")
+    storage.write_json(tmp_path / "metrics.json", {"model_sha256": digest})
+    checkpoints.load(tmp_path)
+    checkpoints.save(tmp_path / "model.keras", registry.build("dnn"), "dnn")
     with pytest.raises(ValueError, match="expected the weights with SHA-256"):
-        models.load(tmp_path)
+        checkpoints.load(tmp_path)
 
 
 def test_logits_come_before_the_probabilities():
-    model = models.build("dnn")
-    logits = np.asarray(models.logits_model(model)(images()))
+    model = registry.build("dnn")
+    logits = np.asarray(prediction.logits_model(model)(images()))
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(model(images())), expected, atol=1e-6)
 
@@ -177,11 +180,11 @@ def foreign_zip(path):
 
 
 def other_architecture(path):
-    models.save(path, models.build("dnn"), "dnn")
+    checkpoints.save(path, registry.build("dnn"), "dnn")
 
 
 def truncated(path):
-    models.save(path, models.build("cnn"), "cnn")
+    checkpoints.save(path, registry.build("cnn"), "cnn")
     path.write_bytes(path.read_bytes()[:-1000])
 
 
@@ -198,22 +201,22 @@ def truncated(path):
 )
 def test_a_foreign_or_damaged_model_is_refused_in_one_line(tmp_path, make):
     make(tmp_path / "model.keras")
-    runs.write_json(tmp_path / "config.json", {"architecture": "cnn"})
+    storage.write_json(tmp_path / "config.json", {"architecture": "cnn"})
     with pytest.raises(ValueError, match=r"model\.keras: expected") as caught:
-        models.load(tmp_path)
+        checkpoints.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("config", [{}, [], {"architecture": "os.system"}])
 def test_a_foreign_configuration_is_refused(tmp_path, config):
-    runs.write_json(tmp_path / "config.json", config)
+    storage.write_json(tmp_path / "config.json", config)
     with pytest.raises(ValueError, match=r"architecture|expected a JSON object"):
-        models.load(tmp_path)
+        checkpoints.load(tmp_path)
 
 
 def test_no_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a run folder"):
-        models.load(tmp_path / "missing")
+        checkpoints.load(tmp_path / "missing")
 
 
 def grey_faces(number, seed=0):
@@ -221,33 +224,33 @@ def grey_faces(number, seed=0):
 
 
 def test_prediction_is_that_of_keras_whatever_the_number_of_rows():
-    model = models.build("dnn")
-    faces = grey_faces(models.BATCH + 3)
+    model = registry.build("dnn")
+    faces = grey_faces(prediction.BATCH + 3)
     done = []
-    ours = models.predict(model, faces, progress=done.append)
+    ours = prediction.predict(model, faces, progress=done.append)
     np.testing.assert_allclose(ours, model(faces[..., None] / np.float32(255)), atol=1e-6)
     assert sum(done) == len(faces)
-    assert models.predict(model, faces[:0]).shape == (0, 7)
+    assert prediction.predict(model, faces[:0]).shape == (0, 7)
 
 
 def test_views_average_mirrored_and_shifted_images():
-    model = models.build("dnn")
+    model = registry.build("dnn")
     faces = grey_faces(4)
     inputs = faces[..., None] / np.float32(255)
     expected = (np.asarray(model(inputs)) + np.asarray(model(inputs[:, :, ::-1]))) / 2
-    np.testing.assert_allclose(models.predict(model, faces, views=2), expected, atol=1e-6)
+    np.testing.assert_allclose(prediction.predict(model, faces, views=2), expected, atol=1e-6)
     padded = np.pad(inputs, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="edge")
     views = [
         padded[:, down : down + 48, right : right + 48] for down in (0, 3, 6) for right in (0, 3, 6)
     ]
     views += [view[:, :, ::-1] for view in views]
     expected = np.mean([model(view) for view in views], axis=0)
-    np.testing.assert_allclose(models.predict(model, faces, views=18), expected, atol=1e-6)
+    np.testing.assert_allclose(prediction.predict(model, faces, views=18), expected, atol=1e-6)
     # A face and its mirror image get the same answer.
     np.testing.assert_allclose(
-        models.predict(model, faces[:, :, ::-1], views=10),
-        models.predict(model, faces, views=10),
+        prediction.predict(model, faces[:, :, ::-1], views=10),
+        prediction.predict(model, faces, views=10),
         atol=1e-6,
     )
     with pytest.raises(ValueError, match="expected one of 1, 2, 10, 18, found 3"):
-        models.predict(model, faces, views=3)
+        prediction.predict(model, faces, views=3)

@@ -5,13 +5,14 @@ import struct
 import sys
 import types
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common import photos
-from common.figures import photos as drawings
+from common.data import photos
+from common.figures.predict import photographs
 
 cv2 = pytest.importorskip("cv2")
 skimage_data = pytest.importorskip("skimage.data")
@@ -221,8 +222,12 @@ def test_the_figure_frames_every_face_and_shows_its_probabilities(count):
     frames = generator.integers(0, 40, (count, 4)) + 10
     faces = generator.integers(0, 256, (count, 48, 48), dtype=np.uint8)
     probabilities = generator.dirichlet(np.ones(7), count)
-    figure = drawings.annotated(photo, frames, faces, probabilities, title="a$_$b")
-    shown = min(count, drawings.MAX_FACES)
+    file = Path("a$_$b.jpg")
+    figure = photographs.draw(
+        photographs.Photograph(file, photo, frames, faces, probabilities, "cnn")
+    )
+    assert figure.get_suptitle().startswith("a$_$b.jpg, cnn")
+    shown = min(count, photographs.MAX_FACES)
     marked = [patch.get_bbox().bounds for patch in figure.axes[0].patches[::2]]
     np.testing.assert_array_equal(marked, frames[:shown])
     charts = [axes for axes in figure.axes if len(axes.patches) == 7]

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 import predict
-from common import data, kaggle, metrics, models, runs
+from common import kaggle, metrics
+from common.data import loading, splits
 from common.labels import CLASS_NAMES
+from common.models import checkpoints, prediction, registry
+from common.runs import provenance, storage
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +21,23 @@ def run_folders(small_data, tmp_path_factory):
     """Three run folders of untrained DNNs: two with the same split, one with another."""
     import keras
 
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     folders = []
     for number, split_seed in enumerate((0, 0, 1)):
         folder = tmp_path_factory.mktemp("runs") / f"dnn_{number}"
         keras.utils.set_random_seed(number)
-        models.save(folder / "model.keras", models.build("dnn"), "dnn")
-        runs.write_json(
+        checkpoints.save(folder / "model.keras", registry.build("dnn"), "dnn")
+        storage.write_json(
             folder / "config.json", {"architecture": "dnn", "flags": {"data": str(small_data)}}
         )
-        split = data.split(faces, seed=split_seed, validation=data.default_validation_size(210))
-        data.save_split(folder / "split.npz", split)
+        split = splits.draw(faces, seed=split_seed, validation=splits.default_validation_size(210))
+        splits.save(folder / "split.npz", split)
         folders.append(folder)
     return folders
 
 
 def mean_prediction(folders, images, views=1):
-    each = [models.predict(models.load(run)[0], images, views=views) for run in folders]
+    each = [prediction.predict(checkpoints.load(run)[0], images, views=views) for run in folders]
     return np.mean(each, axis=0)
 
 
@@ -64,7 +67,7 @@ def test_test_rows_become_a_submission_that_kaggle_takes(
         capsys, "--model", *chosen, "--data", small_data, "--out", tmp_path,
         "--tta", views, "--form", form,
     ).out  # fmt: skip
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     expected = mean_prediction(chosen, faces.test_images, views=views)
     ids, probabilities = kaggle.read_probabilities(tmp_path / "probabilities.csv")
     np.testing.assert_array_equal(ids, faces.test_ids)
@@ -107,7 +110,7 @@ def test_validation_rows_are_scored_for_each_model_and_for_the_average(
 ):
     pair = run_folders[:2]
     out = call(capsys, "--model", *pair, "--rows", "validation", "--out", tmp_path).out
-    faces, split = data.load_of_run(pair[0])
+    faces, split = splits.load_of_run(pair[0])
     labels = faces.train_labels[split.validation_rows]
     images = faces.train_images[split.validation_rows]
     each = [mean_prediction([run], images) for run in pair]
@@ -129,7 +132,7 @@ def test_models_with_other_validation_rows_are_not_scored_together(run_folders, 
 
 def test_a_broken_model_leaves_old_results_as_they_were(run_folders, small_data, tmp_path):
     broken = tmp_path / "broken"
-    runs.write_json(broken / "config.json", {"architecture": "dnn"})
+    storage.write_json(broken / "config.json", {"architecture": "dnn"})
     (broken / "model.keras").write_bytes(b"PK\x03\x04 and so on")
     (tmp_path / "submission.csv").write_text("id,label\n0,1\n")
     with pytest.raises(ValueError, match=r"model\.keras: expected a \.keras file"):
@@ -191,7 +194,7 @@ def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
     out = tmp_path / "out"
     result = subprocess.run(
         [sys.executable, "predict.py", "--photos", album / "wall.png", "--out", out],
-        cwd=runs.PROJECT,
+        cwd=provenance.PROJECT,
         capture_output=True,
         text=True,
         timeout=300,

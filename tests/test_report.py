@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import report
-from common import outputs, runs
+from common import outputs
 from common.figures.report import overview
 from common.report import contents, page, results, stages
+from common.runs import provenance, storage
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(
@@ -77,7 +78,7 @@ output.finish("Next: rest")
 def project(tmp_path, monkeypatch):
     """A project folder of scripts that only pretend, with the run of a CNN in pretrained/."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "PROJECT", tmp_path)
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     make_run(tmp_path / "template")
     (tmp_path / "template" / "x.png").write_bytes(PNG)
@@ -86,7 +87,7 @@ def project(tmp_path, monkeypatch):
         orders[Path(script).stem] = {"trains": True, "shows": ["curves", "layers"]}
     for name in orders:
         (tmp_path / f"{name}.py").write_text(FAKE.format(root=str(ROOT)), encoding="utf-8")
-    runs.write_json(tmp_path / "orders.json", orders)
+    storage.write_json(tmp_path / "orders.json", orders)
     make_run(tmp_path / "pretrained" / "cnn")
     return tmp_path
 
@@ -97,18 +98,18 @@ def make_run(folder, *, weights=b"weights", command="python train_cnn.py --epoch
     (folder / "model.keras").write_bytes(weights)
     (folder / "curves.png").write_bytes(PNG)
     config = {"command": command, "data_hash": DATA_HASH, "flags": {"seed": 77}}
-    runs.write_json(folder / "config.json", config)
+    storage.write_json(folder / "config.json", config)
     metrics = {"accuracy": 0.625, "interval_95": [0.47, 0.758], "n": ROWS, "macro_f1": 0.5}
     metrics |= {"best_epoch": 2, "epochs": 3, "seconds_per_epoch": 2.5, "parameters": 1234}
-    metrics["model_sha256"] = runs.sha256(folder / "model.keras")
-    runs.write_json(folder / "metrics.json", metrics)
+    metrics["model_sha256"] = storage.sha256(folder / "model.keras")
+    storage.write_json(folder / "metrics.json", metrics)
     row = {"epoch": 1, "loss": 2.0, "accuracy": 0.4, "validation_loss": 1.5}
     row |= {"validation_accuracy": 0.5, "seconds": 2.0}
     best = row | {"epoch": 2, "validation_accuracy": 0.6, "validation_loss": 1.25}
-    runs.write_table(folder / "history.csv", [row, best, row | {"epoch": 3}])
+    storage.write_table(folder / "history.csv", [row, best, row | {"epoch": 3}])
     labels = np.arange(ROWS) % 7
     probabilities = np.eye(7, dtype=np.float32)[(labels + (np.arange(ROWS) >= 25)) % 7]
-    runs.write_arrays(
+    storage.write_arrays(
         folder / "predictions.npz", rows=np.arange(ROWS), labels=labels, probabilities=probabilities
     )
     return folder
@@ -163,10 +164,10 @@ def make_page(*argv, out="outputs/report"):
 def test_the_whole_report_in_order(project, capsys):
     make_run(project / "pretrained" / "dnn", command="python train_dnn.py")
     student = make_run(project / "pretrained" / "semi_supervised", weights=b"student")
-    config = runs.read_json(student / "config.json")
+    config = storage.read_json(student / "config.json")
     config |= {"stamps": ["leak: it saw them"]}
     config["flags"] |= {"teacher": "cnn_of_then", "initial_weights": ["one", "two"]}
-    runs.write_json(student / "config.json", config)
+    storage.write_json(student / "config.json", config)
     output = outputs.Output(student, command="python semi_supervised.py", models=[student])
     (student / "ledger.png").write_bytes(PNG)
     output.add("layers", title="Layers again", table=[{"layer": "logits", "parameters": 903}])
@@ -220,7 +221,7 @@ def test_the_whole_report_in_order(project, capsys):
     assert "55.7" in seen.text
     assert "0.707" in seen.text
     assert "Networks alone and averaged" in seen.text
-    weights = runs.sha256(seven / "model.keras")[:12]
+    weights = storage.sha256(seven / "model.keras")[:12]
     assert f"run nets/seven , seed 77, data {DATA_HASH[:12]} , weights {weights}" in seen.text
     # Only columns that a manifest names, and nothing that has no title or stands elsewhere.
     assert "hidden" not in seen.text
@@ -257,7 +258,7 @@ def test_pictures_on_a_sheet_keep_their_shape_and_fill_the_rows(tmp_path):
 
 def test_each_figure_says_what_made_it(project):
     seen = make_page()
-    weights = runs.sha256(project / "pretrained" / "cnn" / "model.keras")
+    weights = storage.sha256(project / "pretrained" / "cnn" / "model.keras")
     for command in (
         "python train_cnn.py --epochs 3",
         "python saliency.py --model pretrained/cnn --seed 0 --out outputs/report/saliency",
@@ -453,8 +454,8 @@ def test_bad_input_is_one_line(project, argv, said):
 
 def test_a_network_is_not_taken_for_another(project):
     folder = make_run(project / "pretrained" / "dnn")
-    config = runs.read_json(folder / "config.json")
-    runs.write_json(folder / "config.json", config | {"architecture": "cnn"})
+    config = storage.read_json(folder / "config.json")
+    storage.write_json(folder / "config.json", config | {"architecture": "cnn"})
     with pytest.raises(ValueError, match="pretrained/dnn: expected a run of the dnn, found one of"):
         report.main(["--no-run"])
     assert not (project / "outputs").exists()

@@ -1,6 +1,10 @@
 """The script saliency.py on small runs: what it writes, says and refuses."""
 
 import csv
+import importlib
+import sys
+import types
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,13 +12,18 @@ import pytest
 from keras import layers
 
 import saliency
-from common import attribution, data, models, runs
+from common import outputs
+from common.attribution import engine, grad_cam, gradient, registry
+from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES
+from common.models import checkpoints, prediction
+from common.models import registry as architectures
+from common.runs import storage
 
 
-def build_tiny(*, fused=False):
+def build_tiny(*, normalization):
     """A convolutional network that is explained in a moment."""
-    del fused
+    del normalization
     inputs = keras.Input((48, 48, 1), name="image")
     x = layers.LeakyReLU(name="leaky_re_lu_1")(
         layers.Conv2D(3, 5, strides=4, name="conv2d_1")(inputs)
@@ -26,33 +35,33 @@ def build_tiny(*, fused=False):
     return keras.Model(inputs, outputs, name="tiny")
 
 
+sys.modules["common.models.tiny"] = SimpleNamespace(build=build_tiny)
+TINY = architectures.Architecture("tiny network", "tiny")
+
+
 @pytest.fixture(scope="module")
 def tiny_run(small_data, tmp_path_factory):
     """The run folder of an untrained convolutional network, with its own split of the data."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+        patch.setitem(architectures.ARCHITECTURES, "tiny", TINY)
         keras.utils.set_random_seed(0)
-        models.save(folder / "model.keras", models.build("tiny"), "tiny")
-    runs.write_json(
+        checkpoints.save(folder / "model.keras", architectures.build("tiny"), "tiny")
+    storage.write_json(
         folder / "config.json", {"architecture": "tiny", "flags": {"data": str(small_data)}}
     )
-    data.save_split(folder / "split.npz", data.split(faces, seed=0, validation=42))
+    splits.save(folder / "split.npz", splits.draw(faces, seed=0, validation=42))
     return folder
 
 
 @pytest.fixture(autouse=True)
 def tiny_is_known(monkeypatch):
-    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build_tiny)
+    monkeypatch.setitem(architectures.ARCHITECTURES, "tiny", TINY)
 
 
 def run(folder, out, *flags):
     saliency.main(["--model", str(folder), "--out", str(out), "--faces-per-class", "2", *flags])
-
-
-def test_the_names_are_those_of_the_library():
-    assert list(attribution.METHODS) == list(saliency.METHODS)
 
 
 def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, capsys):
@@ -78,12 +87,14 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
     with np.load(tmp_path / "saliency.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["images"], range(5))
         np.testing.assert_array_equal(arrays["targets"], arrays["probabilities"].argmax(axis=1))
-        faces, split = data.load_of_run(tiny_run)
+        faces, split = splits.load_of_run(tiny_run)
         np.testing.assert_array_equal(
             arrays["faces"], faces.train_images[split.validation_rows[:5]]
         )
-        logits = models.logits_model(models.load(tiny_run)[0])
-        expected = attribution.gradient(logits, data.to_inputs(arrays["faces"]), arrays["targets"])
+        logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
+        expected = gradient.attribute(
+            logits, pixels.to_inputs(arrays["faces"]), arrays["targets"], engine.Options()
+        )
         np.testing.assert_allclose(arrays["map_gradient"], expected, atol=1e-5)
     with (tmp_path / "faithfulness.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -95,7 +106,7 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
 
 
 def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path):
-    before = runs.sha256(tiny_run / "model.keras")
+    before = storage.sha256(tiny_run / "model.keras")
     for name in ("one", "two"):
         run(
             tiny_run, tmp_path / name, "--method", "smooth_gradient", "--samples", "2",
@@ -105,7 +116,7 @@ def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path)
         with np.load(tmp_path / "one" / file) as one, np.load(tmp_path / "two" / file) as two:
             for name in one.files:
                 np.testing.assert_array_equal(one[name], two[name])
-    assert runs.sha256(tiny_run / "model.keras") == before
+    assert storage.sha256(tiny_run / "model.keras") == before
 
 
 def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, capsys):
@@ -115,12 +126,12 @@ def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, caps
     )  # fmt: skip
     with np.load(tmp_path / "saliency.npz") as arrays:
         assert {name.removeprefix("map_") for name in arrays.files if name.startswith("map_")} == {
-            *attribution.METHODS
+            *registry.METHODS
         }
         np.testing.assert_array_equal(arrays["targets"], [3])
-        logits = models.logits_model(models.load(tiny_run)[0])
-        expected = attribution.grad_cam(
-            logits, data.to_inputs(arrays["faces"]), [3], layer="conv2d_1"
+        logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
+        expected = grad_cam.attribute(
+            logits, pixels.to_inputs(arrays["faces"]), [3], engine.Options(layer="conv2d_1")
         )
         np.testing.assert_allclose(arrays["map_grad_cam"], expected, atol=1e-5)
     assert "the maps explain happy" in capsys.readouterr().out
@@ -133,17 +144,51 @@ def test_true_classes_many_pages_and_nothing_else_asked_for(tiny_run, tmp_path):
     )  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {
         "saliency.png", "saliency_2.png", "saliency.npz", "observations.txt",
+        outputs.MANIFEST,
     }  # fmt: skip
     with np.load(tmp_path / "saliency.npz") as arrays:
         np.testing.assert_array_equal(arrays["targets"], arrays["labels"])
 
 
-def test_a_model_without_convolutions_goes_without_grad_cam(trained_run, tmp_path, capsys):
+def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, capsys):
+    module = types.ModuleType("dark_pixels")
+    module.attribute = lambda model, images, classes, options: 1 - images[..., 0]
+    monkeypatch.setitem(sys.modules, "dark_pixels", module)
+    monkeypatch.setitem(
+        registry.METHODS, "dark", registry.Method("dark pixels", "#123456", module="dark_pixels")
+    )
+    assert "occlusion, dark, or all" in " ".join(saliency.build_parser().format_help().split())
+    drawn = []
+    style = importlib.import_module("common.figures.style")
+    save = style.save
+    monkeypatch.setattr(
+        style,
+        "save",
+        lambda figure, *rest, **more: (drawn.append(figure), save(figure, *rest, **more)),
+    )
+    run(tiny_run, tmp_path, "--method", "gradient", "dark", "--mean-map", "dark")
+    with (tmp_path / "faithfulness.csv").open() as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"gradient", "dark"}
+    with np.load(tmp_path / "saliency.npz") as arrays:
+        np.testing.assert_allclose(
+            arrays["map_dark"], 1 - pixels.to_inputs(arrays["faces"])[..., 0]
+        )
+    assert "dark pixels: deletion area" in capsys.readouterr().out
+    faces, checks, means = drawn
+    assert "dark\npixels\nmasked" in [text.get_text() for axes in faces.axes for text in axes.texts]
+    lines = {line.get_label(): line.get_color() for line in checks.axes[2].lines}
+    assert lines["dark pixels"] == "#123456"
+    assert means.get_suptitle().endswith("mean of the maps by dark pixels")
+
+
+def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tmp_path, capsys):
     run(
         trained_run, tmp_path, "--method", "all", "--samples", "2", "--images", "0", "--no-check",
         "--mean-map", "none",
     )  # fmt: skip
-    assert "Grad-CAM is left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Grad-CAM is left out" in said
+    assert "LayerCAM is left out" in said
     with pytest.raises(ValueError, match="needs a convolution"):
         run(trained_run, tmp_path, "--method", "grad_cam")
 
@@ -166,15 +211,15 @@ def test_bad_input_is_said_before_any_work(tiny_run, tmp_path, flags, message):
 
 
 def test_an_emotion_without_faces_is_named(small_data, tiny_run, tmp_path):
-    faces = data.load(small_data)
+    faces = loading.load(small_data)
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("model.keras", "config.json"):
         (folder / name).write_bytes((tiny_run / name).read_bytes())
     held_out = np.flatnonzero(faces.train_labels != 1)[:30]
-    data.save_split(
+    splits.save(
         folder / "split.npz",
-        data.Split(
+        splits.Split(
             train_rows=np.setdiff1d(np.arange(len(faces.train_labels)), held_out),
             validation_rows=held_out,
             seed=0,

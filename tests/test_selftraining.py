@@ -9,31 +9,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, outputs, runs, selftraining, training
+from common import outputs
+from common.data import loading, splits
 from common.labels import CLASS_NAMES
+from common.runs import resume, storage
+from common.training import batches, pseudo_labels
 
 
 @pytest.fixture
 def faces(small_data):
-    return data.load(small_data)
+    return loading.load(small_data)
 
 
 @pytest.fixture
 def split(faces):
-    return data.split(faces, seed=0, validation=30)
+    return splits.draw(faces, seed=0, validation=30)
 
 
 def test_a_share_of_the_labels_is_removed_and_none_of_them_is_left(faces, split):
-    visible, unlabelled = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+    visible, unlabelled = pseudo_labels.remove_labels(faces, split.train_rows, 0.4, seed=3)
     assert len(unlabelled) == round(0.4 * len(split.train_rows))
     assert set(unlabelled) < set(split.train_rows)
     kept = np.setdiff1d(split.train_rows, unlabelled)
     np.testing.assert_array_equal(visible[kept], faces.train_labels[kept])
     elsewhere = np.setdiff1d(np.arange(len(visible)), kept)
-    assert (visible[elsewhere] == selftraining.UNLABELLED).all()
+    assert (visible[elsewhere] == pseudo_labels.UNLABELLED).all()
     with pytest.raises(ValueError, match="expected labels 0-6, found -1"):
-        training.soft_labels(visible[unlabelled])
-    again = selftraining.remove_labels(faces, split.train_rows, 0.4, seed=3)
+        batches.soft_labels(visible[unlabelled])
+    again = pseudo_labels.remove_labels(faces, split.train_rows, 0.4, seed=3)
     np.testing.assert_array_equal(again[1], unlabelled)
 
 
@@ -41,7 +44,7 @@ def test_copies_of_an_image_lose_their_labels_together(faces):
     images = faces.train_images.copy()
     images[100:180] = images[:80]
     doubled = replace(faces, train_images=images)
-    _, unlabelled = selftraining.remove_labels(doubled, np.arange(200), 0.5, seed=1)
+    _, unlabelled = pseudo_labels.remove_labels(doubled, np.arange(200), 0.5, seed=1)
     lost = np.isin(np.arange(200), unlabelled)
     np.testing.assert_array_equal(lost[100:180], lost[:80])
     assert 80 <= lost.sum() <= 100
@@ -50,24 +53,24 @@ def test_copies_of_an_image_lose_their_labels_together(faces):
 @pytest.mark.parametrize(("fraction", "words"), [(0, "between 0 and 1"), (0.99, "remove fewer")])
 def test_impossible_fractions_are_refused(faces, split, fraction, words):
     with pytest.raises(ValueError, match=words):
-        selftraining.remove_labels(faces, split.train_rows, fraction, seed=0)
+        pseudo_labels.remove_labels(faces, split.train_rows, fraction, seed=0)
 
 
 def test_pseudo_labels_by_threshold_and_in_balance():
     probabilities = np.full((5, 7), 0.01)
     for row, (code, confidence) in enumerate([(0, 0.9), (0, 0.8), (0, 0.7), (3, 0.6), (3, 0.5)]):
         probabilities[row, code] = confidence
-    chosen, targets = selftraining.pseudo_labels(probabilities)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities)
     assert chosen.all()
     np.testing.assert_array_equal(targets.argmax(axis=1), [0, 0, 0, 3, 3])
     np.testing.assert_array_equal(targets.sum(axis=1), 1)
-    chosen, _ = selftraining.pseudo_labels(probabilities, threshold=0.7)
+    chosen, _ = pseudo_labels.pseudo_labels(probabilities, threshold=0.7)
     np.testing.assert_array_equal(chosen, [True, True, True, False, False])
-    chosen, _ = selftraining.pseudo_labels(probabilities, balance=True)
+    chosen, _ = pseudo_labels.pseudo_labels(probabilities, balance=True)
     np.testing.assert_array_equal(chosen, [True, True, False, True, True])
-    chosen, targets = selftraining.pseudo_labels(probabilities, soft=True, threshold=0.85)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities, soft=True, threshold=0.85)
     np.testing.assert_allclose(targets, probabilities[:1], rtol=1e-6)
-    chosen, targets = selftraining.pseudo_labels(probabilities, threshold=0.95, balance=True)
+    chosen, targets = pseudo_labels.pseudo_labels(probabilities, threshold=0.95, balance=True)
     assert not chosen.any()
     assert targets.shape == (0, 7)
 
@@ -75,7 +78,7 @@ def test_pseudo_labels_by_threshold_and_in_balance():
 def test_the_statistics_count_right_ones():
     probabilities = np.eye(7)[[0, 0, 3, 3, 6]]
     chosen = np.array([True, True, True, True, False])
-    rows = selftraining.statistics(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
+    rows = pseudo_labels.statistics(2, probabilities, chosen, np.array([0, 1, 3, 3, 6]))
     found = {row["class"]: (row["pseudo_labels"], row["right"]) for row in rows}
     assert found["angry"] == (2, 1)
     assert found["happy"] == (2, 2)
@@ -83,24 +86,24 @@ def test_the_statistics_count_right_ones():
     assert found["all"] == (4, 3)
     assert [row["class"] for row in rows] == [*CLASS_NAMES, "all"]
     more = np.eye(7)[[0, 0, 3, 3, 6, 3]]  # the last never had a label
-    counted = selftraining.statistics(2, more, np.append(chosen, True), np.array([0, 1, 3, 3, 6]))
+    counted = pseudo_labels.statistics(2, more, np.append(chosen, True), np.array([0, 1, 3, 3, 6]))
     assert counted == rows
 
 
 def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
     images = faces.test_images.copy()
     images[3] = faces.train_images[split.validation_rows[0]]
-    extra = selftraining.extra_images(replace(faces, test_images=images), split, "test")
+    extra = pseudo_labels.extra_images(replace(faces, test_images=images), split, "test")
     np.testing.assert_array_equal(extra, np.delete(images, 3, axis=0))
-    assert len(selftraining.extra_images(faces, split, None)) == 0
+    assert len(pseudo_labels.extra_images(faces, split, None)) == 0
 
 
 def test_all_take_the_same_steps(student):
-    labelled = len(data.load_split(student / "split.npz").train_rows)
+    labelled = len(splits.load(student / "split.npz").train_rows)
     with np.load(student / "unlabelled.npz") as archive:
         steps = 2 * math.ceil((labelled + len(archive["rows"])) / 64)
     for part in ("teacher", "round-1", "."):
-        arrays, record = runs.load_state(student / part)
+        arrays, record = resume.load_state(student / part)
         taken = [
             int(array) for array in arrays.values() if array.shape == () and array.dtype.kind == "i"
         ]
@@ -122,7 +125,7 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     with np.load(student / "unlabelled.npz") as archive:
         unlabelled = archive["rows"]
     for part in ("teacher", "round-1", "."):
-        split = data.load_split(student / part / "split.npz")
+        split = splits.load(student / part / "split.npz")
         assert not np.isin(unlabelled, split.train_rows).any()
         assert not np.isin(split.validation_rows, unlabelled).any()
     # Other removed labels, everything else alike, must not change a single weight.
@@ -136,7 +139,7 @@ def test_no_run_of_the_experiment_learned_from_a_removed_label(student, faces):
     }
     compared = pd.read_csv(student / "comparison.csv")
     assert list(compared["model"]) == ["teacher", "student"]
-    measured = runs.read_json(student / "metrics.json")["accuracy"]
+    measured = storage.read_json(student / "metrics.json")["accuracy"]
     assert compared["validation accuracy"][1] == pytest.approx(measured)
 
 
@@ -159,7 +162,7 @@ def test_a_finished_stage_is_not_repeated(student, tmp_path):
 
 def test_other_values_of_the_removed_labels_change_no_weight(student, small_data, tmp_path):
     import semi_supervised
-    from common import models
+    from common.models import checkpoints
 
     with np.load(student / "unlabelled.npz") as archive:
         unlabelled = archive["rows"]
@@ -173,7 +176,7 @@ def test_other_values_of_the_removed_labels_change_no_weight(student, small_data
     out = tmp_path / "run"
     flags = ["--data", str(tmp_path / "data"), "--out", str(out), "--architecture", "dnn"]
     semi_supervised.main([*flags, "--epochs", "2", "--unlabelled", "0.5", "--rounds", "2"])
-    pairs = zip(*(models.load(run)[0].get_weights() for run in (student, out)), strict=True)
+    pairs = zip(*(checkpoints.load(run)[0].get_weights() for run in (student, out)), strict=True)
     assert all(np.array_equal(left, right) for left, right in pairs)
     statistics = [
         pd.read_csv(run / "pseudo_label_statistics.csv")["right"].to_numpy()
@@ -196,7 +199,7 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_a_caveat(
         semi_supervised.main([*other, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
     semi_supervised.main([*flags, "--out", str(tmp_path / "leak"), "--allow-leak"])
-    caveat = runs.read_json(tmp_path / "leak" / "config.json")["caveats"][0]
+    caveat = storage.read_json(tmp_path / "leak" / "config.json")["caveats"][0]
     assert caveat.startswith("leak: ")
     assert said_of(tmp_path / "leak", "comparison")[0] == caveat
     # Nor may a student of it teach, though it saw no removed label itself.
@@ -204,7 +207,7 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_a_caveat(
     with pytest.raises(ValueError, match="found leak: the teacher"):
         semi_supervised.main(second)
     semi_supervised.main([*second, "--allow-leak"])
-    assert caveat in runs.read_json(tmp_path / "second" / "config.json")["caveats"]
+    assert caveat in storage.read_json(tmp_path / "second" / "config.json")["caveats"]
 
 
 def said_of(run, name):
@@ -229,7 +232,7 @@ def test_a_run_that_is_written_over_leaves_nothing_behind(student, tmp_path):
     shutil.copytree(student, copy)
     for name in ("teacher_probabilities.npz", "mine.txt"):
         (copy / name).write_bytes(b"")
-    runs.begin(argparse.Namespace(out=copy, resume=False, overwrite=True))
+    resume.create(argparse.Namespace(out=copy, resume=False, overwrite=True))
     assert {path.name for path in copy.iterdir()} == {"config.json", "mine.txt"}
 
 

@@ -11,7 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import data, models, outputs, recipes, runs, training
+from common import outputs
+from common.data import pixels
+from common.models import blocks, checkpoints, registry
+from common.runs import resume, storage
+from common.training import batches, precise_batch_norm, recipes
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,9 +30,9 @@ def some_batches(first=0, last=6, **changes):
         **changes,
     }
     images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None], (10, 48, 48))
-    targets = training.soft_labels(np.arange(10) % 7)
+    targets = batches.soft_labels(np.arange(10) % 7)
     weights = np.arange(10, dtype=np.float32)
-    data = training.batches(training.TrainingData(images, targets, weights), **options)
+    data = batches.batches(batches.TrainingData(images, targets, weights), **options)
     return [tuple(np.asarray(part) for part in batch) for batch in data]
 
 
@@ -38,8 +42,8 @@ def test_every_epoch_takes_every_row_once_in_another_order():
     epochs = [np.concatenate([batch[2] for batch in batches[k : k + 3]]) for k in (0, 3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
     assert not np.array_equal(*epochs)
-    for pixels, targets, weights in batches:
-        np.testing.assert_allclose(pixels[:, 0, 0, 0] * 255, weights, atol=1e-5)
+    for batch, targets, weights in batches:
+        np.testing.assert_allclose(batch[:, 0, 0, 0] * 255, weights, atol=1e-5)
         np.testing.assert_array_equal(targets.argmax(axis=1), weights % 7)
 
 
@@ -55,10 +59,10 @@ def test_a_batch_does_not_depend_on_where_training_started():
 
 def test_row_weights_balance_the_classes():
     labels = np.array([0] * 90 + [1] * 10)
-    np.testing.assert_array_equal(training.row_weights(labels, "none"), 1)
-    balanced = training.row_weights(labels, "balanced")
+    np.testing.assert_array_equal(batches.row_weights(labels, "none"), 1)
+    balanced = batches.row_weights(labels, "balanced")
     assert balanced[labels == 0].sum() == pytest.approx(balanced[labels == 1].sum(), rel=1e-5)
-    root = training.row_weights(labels, "sqrt")
+    root = batches.row_weights(labels, "sqrt")
     assert root[-1] / root[0] == pytest.approx(3)
     assert root.mean() == pytest.approx(1)
 
@@ -77,7 +81,7 @@ def test_an_annealed_rate_rises_over_a_tenth_and_falls_to_nothing():
 
 def test_only_kernels_are_decayed():
     optimizer = recipes.optimizer(recipes.RECIPES["sgd"], 100)
-    model = models.build("dnn")
+    model = registry.build("dnn")
     optimizer.build(model.trainable_variables)
     decayed = {v.name for v in model.trainable_variables if optimizer._use_weight_decay(v)}
     assert decayed == {"kernel"}
@@ -87,9 +91,9 @@ def test_half_precision_stays_in_training(trained_run):
     import keras
 
     assert keras.config.dtype_policy().name == "float32"
-    with models.precision("mixed_bfloat16"):
-        half = models.build("dnn")
-        assert models.load(trained_run)[0].get_layer("dense_1").compute_dtype == "float32"
+    with blocks.precision("mixed_bfloat16"):
+        half = registry.build("dnn")
+        assert checkpoints.load(trained_run)[0].get_layer("dense_1").compute_dtype == "float32"
     assert half.get_layer("dense_1").compute_dtype == "bfloat16"
     assert half.get_layer("logits").compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
@@ -120,9 +124,9 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
     }
     history = pd.read_csv(trained_run / "history.csv")
     assert list(history["epoch"]) == [1, 2]
-    result = runs.read_json(trained_run / "metrics.json")
+    result = storage.read_json(trained_run / "metrics.json")
     assert result["accuracy"] == pytest.approx(history["validation_accuracy"].max(), abs=0.1)
-    assert result["model_sha256"] == runs.sha256(trained_run / "model.keras")
+    assert result["model_sha256"] == storage.sha256(trained_run / "model.keras")
     with np.load(trained_run / "predictions.npz") as archive:
         labels = archive["labels"]
         accuracy = (archive["probabilities"].argmax(axis=1) == labels).mean()
@@ -134,7 +138,7 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
     sums = dict(zip(layers["layer"], layers["parameters"], strict=True))
     assert (sums["all"], sums["non-trainable"]) == (result["parameters"], 5_120)
     made = outputs.read(trained_run)
-    assert made["command"] == runs.read_json(trained_run / "config.json")["command"]
+    assert made["command"] == storage.read_json(trained_run / "config.json")["command"]
     assert [run["weights"] for run in made["runs"]] == [result["model_sha256"]]
     said = (trained_run / "observations.txt").read_text(encoding="utf-8")
     assert said.startswith(f"DNN: validation accuracy {result['accuracy']:.3f} [")
@@ -143,7 +147,7 @@ def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_
 
 def test_the_loss_of_a_perfect_answer_is_that_of_the_smoothing():
     loss = recipes.loss(recipes.RECIPES["sgd"])
-    target = training.soft_labels(np.array([2]))
+    target = batches.soft_labels(np.array([2]))
     smooth = 0.9 * target + 0.1 / 7
     entropy = -(smooth * np.log(smooth)).sum()
     assert float(loss(target, np.log(smooth))) == pytest.approx(entropy, rel=1e-5)
@@ -165,19 +169,19 @@ def test_the_loss_is_plain_cross_entropy_although_the_recipe_smooths_the_labels(
     flags = ["--data", str(small_data), "--epochs", "1", "--batch-statistics", "moving"]
     train_dnn.main([*flags, "--out", str(tmp_path / "run")])
     history = pd.read_csv(tmp_path / "run" / "history.csv")
-    likelihood = runs.read_json(tmp_path / "run" / "metrics.json")["negative_log_likelihood"]
+    likelihood = storage.read_json(tmp_path / "run" / "metrics.json")["negative_log_likelihood"]
     assert history["validation_loss"][0] == pytest.approx(likelihood, abs=0.005)
 
 
 def random_model(architecture, generator):
-    model = models.build(architecture)
+    model = registry.build(architecture)
     weights = [0.05 + 0.1 * generator.random(array.shape) for array in model.get_weights()]
     model.set_weights(weights)
     return model
 
 
 def estimate(model, images, **options):
-    callback = training.PreciseBatchNorm(images, **options)
+    callback = precise_batch_norm.PreciseBatchNorm(images, **options)
     callback.set_model(model)
     callback.on_test_begin()
 
@@ -191,7 +195,7 @@ def test_batch_statistics_are_the_means_over_batches_of_plain_images():
     estimate(model, images, batch_size=100, batches=2)
     first = keras.Model(model.input, model.get_layer("leaky_re_lu_1").output)
     seen = images[(np.arange(200) * 1.5).astype(int)]  # two batches, evenly spread
-    values = np.asarray(first(data.to_inputs(seen))).reshape(2, -1, 32)
+    values = np.asarray(first(pixels.to_inputs(seen))).reshape(2, -1, 32)
     layer = model.get_layer("batch_normalization_1")
     np.testing.assert_allclose(layer.moving_mean, values.mean(axis=(0, 1)), rtol=1e-3)
     np.testing.assert_allclose(layer.moving_variance, values.var(axis=1).mean(axis=0), rtol=1e-3)
@@ -215,8 +219,8 @@ def test_batch_statistics_change_no_step_of_training(trained_run, small_data, tm
 
     flags = ["--data", str(small_data), "--epochs", "2", "--batch-statistics", "moving"]
     train_dnn.main([*flags, "--out", str(tmp_path)])
-    plain, moving = (runs.load_state(folder)[0] for folder in (trained_run, tmp_path))
-    model = models.build("dnn")
+    plain, moving = (resume.load_state(folder)[0] for folder in (trained_run, tmp_path))
+    model = registry.build("dnn")
     for index, variable in enumerate(model.variables):
         same = np.array_equal(plain[f"{index:04d}"], moving[f"{index:04d}"])
         assert same != ("moving" in variable.path), variable.path
@@ -250,7 +254,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
     resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
     result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout
-    first, second = (runs.load_state(folder) for folder in (unbroken, broken))
+    first, second = (resume.load_state(folder) for folder in (unbroken, broken))
     for name, array in first[0].items():
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     histories = [
@@ -258,7 +262,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
     ]
     pd.testing.assert_frame_equal(*histories)
     for left, right in zip(
-        *(models.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
+        *(checkpoints.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
     ):
         np.testing.assert_array_equal(left, right)
     assert not [path for path in broken.rglob("*.tmp*")]

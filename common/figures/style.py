@@ -8,8 +8,8 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 
-from common import runs
 from common.labels import CLASS_NAMES
+from common.runs import storage
 
 DPI = 150
 CHARACTERS_AN_INCH = 20  # of that line
@@ -69,5 +69,5 @@ def save(figure, path, *, source):
         ha="right",
         parse_math=False,  # a command may hold a $
     )
-    with runs.atomic_write(path) as temporary:
+    with storage.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Description": source})

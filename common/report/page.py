@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from common import runs
+from common.runs import storage
 
 KINDS = {".png": "png", ".gif": "gif"}  # of image that a page can hold
 HASH_DIGITS = 12
@@ -133,7 +133,7 @@ def write(path, **content):
         lstrip_blocks=True,
     )
     text = environment.get_template("page.html").render(content)
-    runs.write_text(path, text)
+    storage.write_text(path, text)
     return len(text.encode())
 
 

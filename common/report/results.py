@@ -6,9 +6,10 @@ Each study there has a manifest of its own, `results/NAME.json`.
 from collections.abc import Iterable
 from pathlib import Path
 
-from common import outputs, runs
+from common import outputs
+from common.runs import provenance
 
-FOLDER = runs.PROJECT / "results"
+FOLDER = provenance.PROJECT / "results"
 
 
 def study(name: str, models: Iterable[Path] = ()) -> outputs.Output:
@@ -32,5 +33,5 @@ def read(pattern: str) -> list[dict]:
 
 def machine() -> str:
     """Return what this machine is, for example "2 x AMD EPYC"."""
-    facts = runs.provenance()["machine"]
+    facts = provenance.provenance()["machine"]
     return f"{facts['cpus']} x {facts['processor']}"

@@ -4,9 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import comparison, outputs, records
+from common import outputs
 from common.figures.training import compared_runs, curves
 from common.report import contents, page, results, stages
+from common.runs import records
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
 
@@ -68,7 +69,7 @@ def _manifest(stage):
 
 def _earlier(run, name):
     """Return what the manifest of a run would say that was trained before runs kept one."""
-    trained = curves.TrainedRun(name, comparison.load_history(run.folder), run.metrics)
+    trained = curves.TrainedRun(name, records.load_history(run.folder), run.metrics)
     try:
         sentences = curves.sentences(trained)
     except (KeyError, TypeError) as error:

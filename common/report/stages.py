@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import outputs, records, runs
+from common import outputs
+from common.runs import provenance, records
 
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
 PLACES = {"--out": 1, "--resume": 0}  # flags that change no result, with how many values each has
@@ -107,7 +108,7 @@ def _run(stage, logs):
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     with logged.open("wb") as output, complained.open("wb") as errors:
         result = subprocess.run(
-            [sys.executable, runs.PROJECT / script, *flags, *(["--resume"] if begun else [])],
+            [sys.executable, provenance.PROJECT / script, *flags, *(["--resume"] if begun else [])],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

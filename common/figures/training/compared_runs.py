@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from common import comparison
 from common.figures import style
 from common.figures.training.curves import curve
+from common.runs import records
 
 TITLE = "Runs side by side"
 CAPTION = "Bars of accuracy have 95 % intervals; all are measured on the same images."
@@ -51,7 +52,7 @@ def compare(
     said = list(caveats)
     for first, second in pairs:
         said += comparison.sentences(first, named_runs[first], second, named_runs[second])
-    histories = {name: comparison.load_history(run) for name, run in named_runs.items()}
+    histories = {name: records.load_history(run) for name, run in named_runs.items()}
     return ComparedRuns(histories, comparison.table(named_runs), said)
 
 

@@ -18,7 +18,7 @@ class PseudoLabels:
     """What one or more rounds of labelling came to.
 
     Attributes:
-        statistics: rows of `selftraining.statistics`, of every round.
+        statistics: rows of `pseudo_labels.statistics`, of every round.
         num_removed: how many labels were removed.
         caveats: sentences that qualify the result.
     """

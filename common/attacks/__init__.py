@@ -1,0 +1,1 @@
+"""Adversarial images: an engine and one attack a file, and how robust a model is to them."""

@@ -1,0 +1,164 @@
+"""What every method stands on: its contract and checks, batches, and passes through the model.
+
+A method is a module with the function `attribute(model, images, classes, options)`, where
+
+    model    ends in logits, as from `prediction.logits_model`; it runs in inference mode, and
+             nothing in it changes
+    images   float32 (n, h, w, 1) in [0, 1]
+    classes  int (n,), the class to explain for each image
+    options  `Options`
+
+and which returns a number for each pixel, float32 (n, h, w). Bad images or classes are a
+ValueError.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+BATCH = 32  # images a pass; the CNN of the report needs about 15 MB for each
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chooses; each method takes what concerns it."""
+
+    samples: int = 50  # noisy copies of an image, for methods that average over such
+    seed: int = 0  # of everything random
+    layer: str | None = None  # a convolution, for methods that explain by one; None for the last
+
+
+def checked(
+    model: keras.Model, images: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as float32 and classes as int64, or say what is wrong with them."""
+    images, classes = np.asarray(images), np.asarray(classes)
+    if images.ndim != 4 or images.shape[-1] != 1 or images.dtype.kind != "f":
+        raise ValueError(
+            f"expected float images (n, h, w, 1) in [0, 1], found {images.dtype} {images.shape}: "
+            "make them with data.to_inputs"
+        )
+    count = model.output_shape[-1]
+    if classes.shape != images.shape[:1] or classes.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected one class code for each of {len(images)} images, found {classes.dtype} "
+            f"{classes.shape}"
+        )
+    if len(classes) and not 0 <= classes.min() <= classes.max() < count:
+        raise ValueError(f"expected class codes from 0 to {count - 1}, found {classes.tolist()}")
+    return images.astype(np.float32, copy=False), classes.astype(np.int64)
+
+
+def convolutions(model: keras.Model) -> list[str]:
+    """Return the names of the model's convolutions, first to last."""
+    return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def convolution(model: keras.Model, name: str | None = None) -> str:
+    """Return the name of a convolution, by default the last, or raise a ValueError without any."""
+    known = convolutions(model)
+    if not known:
+        raise ValueError(
+            f"this method needs a convolution, and the model {model.name!r} has none (its layers: "
+            f"{', '.join(layer.name for layer in model.layers)}): choose another method"
+        )
+    if name is not None and name not in known:
+        raise ValueError(f"unknown convolution {name!r}: expected one of {', '.join(known)}")
+    return name or known[-1]
+
+
+def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return all logits, float64 (n, classes)."""
+    batches = [np.asarray(_logits(model, images[batch])) for batch in _batches(len(images))]
+    return np.concatenate(batches).astype(np.float64) if batches else np.empty((0, 1))
+
+
+def class_logits(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the logit of its class for each image, float64 (n,)."""
+    return logits(model, images)[np.arange(len(images)), classes]
+
+
+def gradients(
+    model: keras.Model, images: np.ndarray, classes: np.ndarray, *, after: Callable | None = None
+) -> np.ndarray:
+    """Return the gradient of its class's logit for each image, `checked` before, (n, h, w).
+
+    `after(layer, outputs)` returns what is to stand for the outputs of a layer.
+    """
+    return _in_batches(functools.partial(_gradients, model, after), images, classes)
+
+
+def class_activation_maps(
+    model: keras.Model, images: np.ndarray, classes: np.ndarray, layer: str | None, weigh: Callable
+) -> np.ndarray:
+    """Return what is positive in a weighted sum of a convolution's channels, float32 (n, h, w).
+
+    `weigh` takes the gradients of the classes' logits with respect to what the convolution puts
+    out, (n, rows, columns, channels), and returns the weights of that. The map of the
+    convolution's size is stretched to the image (bilinear).
+    """
+    images, classes = checked(model, images, classes)
+    compute = functools.partial(_activation_maps, model, convolution(model, layer), weigh)
+    return _in_batches(compute, images, classes)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _logits(model, images):
+    return model(images, training=False)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _gradients(model, after, images, classes):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        scores = tf.gather(_call_layers(model, images, after), classes, batch_dims=1)
+    return tape.gradient(scores, images, unconnected_gradients="zero")[..., 0]
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _activation_maps(model, layer_name, weigh, images, classes):
+    noted = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def watch(layer, outputs):
+            if layer.name == layer_name:
+                tape.watch(outputs)
+                noted.append(outputs)
+            return outputs
+
+        scores = tf.gather(_call_layers(model, images, watch), classes, batch_dims=1)
+    (activations,) = noted
+    slopes = tape.gradient(scores, activations, unconnected_gradients="zero")
+    maps = tf.nn.relu(tf.reduce_sum(weigh(slopes) * activations, axis=-1, keepdims=True))
+    return tf.image.resize(maps, tf.shape(images)[1:3])[..., 0]
+
+
+def _call_layers(model, images, after):
+    """Return the logits; `after(layer, outputs)` sees, and may change, what each layer puts out.
+
+    The layers are called one after another; the model, its weights and its graph stay as they are.
+    """
+    if after is None:
+        return model(images, training=False)
+    values = {id(model.inputs[0]): images}
+    for layer in model.operations:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        inputs = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
+        values[id(layer.output)] = after(layer, layer(inputs))
+    return values[id(model.outputs[0])]
+
+
+def _in_batches(compute, images, classes):
+    maps = np.empty(images.shape[:3], np.float32)
+    for batch in _batches(len(images)):
+        maps[batch] = compute(images[batch], classes[batch])
+    return maps
+
+
+def _batches(count):
+    return [slice(start, start + BATCH) for start in range(0, count, BATCH)]

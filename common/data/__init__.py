@@ -1,0 +1,1 @@
+"""FER-2013 in any layout: tables, folders, archives, splits, photographs, synthetic faces."""

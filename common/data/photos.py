@@ -1,0 +1,205 @@
+"""Photographs of any size: read them, find the faces, cut them out as FER-2013 has its faces."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from common.labels import IMAGE_SHAPE
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # none that runs another program
+MAX_PIXELS = 100_000_000  # 300 MB as colours; more is rather a trap than a photograph
+CASCADE = "haarcascade_frontalface_alt2.xml"
+# Found in 200 of 250 FER-2013 faces, the detector's box is centred and (median) 45.7 pixels wide:
+# so FER-2013 was cut, and so photographs are cut here.
+FRAME = 48 / 45.7
+DETECTION_SIDE = (400, 1280)  # pixels; the longer side of a photograph while faces are looked for
+SMALLEST_FACE = 1 / 32  # of the longer side
+BORDER = 1 / 8  # of the longer side, repeated edge: faces that fill a photograph are found too
+NEIGHBOURS = 5  # overlapping finds that make a face; fewer find more, and more that is none
+
+
+def list_files(paths: Iterable[Path | str]) -> list[Path]:
+    """Return the files to read: files as they are named, and the images below each folder.
+
+    Args:
+        paths: files and folders.
+
+    Returns:
+        list of Path, folders sorted by name, no file twice.
+
+    Raises:
+        ValueError: there is no such path, or a folder without images.
+    """
+    files = []
+    for path in map(Path, paths):
+        found = [path]
+        if path.is_dir():
+            found = sorted(
+                file
+                for file in path.rglob("*")
+                if file.suffix.lower() in SUFFIXES
+                and not file.name.startswith(".")
+                and file.is_file()
+            )
+            if not found:
+                raise ValueError(
+                    f"{path}: expected a folder with photographs ({', '.join(SUFFIXES)}), "
+                    "found none"
+                )
+        elif not path.exists():
+            raise ValueError(f"{path}: expected a photograph or a folder, found nothing")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def read_photo(path: Path | str) -> np.ndarray:
+    """Return the colours of a photograph, uint8 (height, width, 3), turned upright.
+
+    Args:
+        path: JPEG, PNG, WebP, BMP, TIFF or GIF (its first picture), 8 bits a channel.
+
+    Raises:
+        ValueError: no such image, damaged, too large, or more than 8 bits a channel.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on what is refused or harmless here
+            with Image.open(path, formats=FORMATS) as image:
+                (width, height), mode, colours = image.size, image.mode, None
+                if width * height <= MAX_PIXELS and not mode.startswith(("I", "F")):
+                    colours = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:  # a decoder fed with damaged bytes may raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: expected a photograph, found none ({reason})") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{path}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}: "
+            "make it smaller"
+        )
+    if colours is None:
+        raise ValueError(
+            f"{path}: expected 8 bits a channel, found Pillow's mode {mode}: save it as JPEG or PNG"
+        )
+    return colours
+
+
+def find_faces(colours: np.ndarray) -> np.ndarray:
+    """Return the frames of the faces in a photograph, int (n, 4), from left to right.
+
+    A frame is (left, top, width, height) in pixels, square, and cut as in FER-2013; it may stick
+    out of the photograph a little.
+
+    Args:
+        colours: uint8 (height, width, 3).
+
+    Raises:
+        ValueError: OpenCV is not installed, or is a version without this detector.
+
+    Source: Viola and Jones (2001), Rapid object detection using a boosted cascade of simple
+    features; Lienhart's trained cascade, as OpenCV ships it.
+    """
+    detector = _face_detector()
+    grey = Image.fromarray(colours).convert("L")
+    longer = max(grey.size)
+    scale = float(np.clip(longer, *DETECTION_SIDE)) / longer
+    if scale != 1:
+        size = [max(1, round(side * scale)) for side in grey.size]
+        grey = grey.resize(size, Image.Resampling.BILINEAR)
+    smallest = round(max(grey.size) * SMALLEST_FACE)
+    border = round(max(grey.size) * BORDER)
+    found = detector.detectMultiScale(
+        np.pad(np.asarray(grey), border, mode="edge"),
+        scaleFactor=1.1,
+        minNeighbors=NEIGHBOURS,
+        minSize=(smallest, smallest),
+    )
+    boxes = np.array(found, np.float64).reshape(-1, 4)
+    centres = (boxes[:, :2] + boxes[:, 2:] / 2 - border) / scale
+    sides = boxes[:, 2:] * FRAME / scale
+    frames = np.rint(np.hstack([centres - sides / 2, sides])).astype(int)
+    return frames[np.lexsort(frames.T[::-1])]
+
+
+def _face_detector():
+    """Return OpenCV's detector of upright faces seen from the front.
+
+    Raises:
+        ValueError: OpenCV is not installed, or is a version without this detector.
+    """
+    try:
+        import cv2.data
+
+        return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
+    except (ImportError, AttributeError) as error:  # OpenCV 5 has dropped it
+        raise ValueError(
+            'finding faces needs OpenCV 4: pip install "opencv-python-headless>=4.13,<5", or pass '
+            "--whole-image for photographs that show one face and little else"
+        ) from error
+
+
+def whole_frame(colours: np.ndarray) -> np.ndarray:
+    """Return the largest square in the middle of a photograph as its only frame, int (1, 4).
+
+    Args:
+        colours: uint8 (height, width, 3).
+    """
+    height, width = colours.shape[:2]
+    side = min(height, width)
+    return np.array([[(width - side) // 2, (height - side) // 2, side, side]])
+
+
+def cut_faces(colours: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the faces in the frames as a model takes them: grey, uint8 (n, 48, 48).
+
+    Where a frame sticks out of the photograph, its edge is repeated.
+
+    Args:
+        colours: uint8 (height, width, 3).
+        frames: int (n, 4) of left, top, width, height.
+    """
+    height, width = colours.shape[:2]
+    faces = np.empty((len(frames), *IMAGE_SHAPE), np.uint8)
+    for face, (left, top, across, down) in zip(faces, frames, strict=True):
+        rows = np.clip(np.arange(top, top + down), 0, height - 1)
+        columns = np.clip(np.arange(left, left + across), 0, width - 1)
+        grey = Image.fromarray(colours[rows][:, columns]).convert("L")
+        # Hamming's filter averages over the area of a pixel, also where sizes do not divide.
+        shrinks = down > IMAGE_SHAPE[0]
+        kind = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
+        face[:] = np.asarray(grey.resize(IMAGE_SHAPE[::-1], kind))
+    return faces
+
+
+def cut_all(
+    files: Iterable[Path],
+    *,
+    whole_image: bool = False,
+    say: Callable[[str], object] = print,
+) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """Yield (file, frames, faces) of every photograph that shows a face; see `cut_faces`.
+
+    Args:
+        files: paths of photographs.
+        whole_image: take the middle of each photograph, look for no face.
+        say: called with one line on each file that is no photograph, or shows no face.
+
+    Raises:
+        ValueError: faces are to be found, and OpenCV is not installed.
+    """
+    if not whole_image:
+        _face_detector()  # says at once what is missing
+    for file in files:
+        try:
+            colours = read_photo(file)
+        except ValueError as error:
+            say(str(error))
+            continue
+        frames = whole_frame(colours) if whole_image else find_faces(colours)
+        if len(frames):
+            yield file, frames, cut_faces(colours, frames)
+        else:
+            say(f"{file}: no face found (it must be upright and seen from the front)")

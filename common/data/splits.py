@@ -1,0 +1,234 @@
+"""Who held out what, and every check that rows fit a run."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from common.data import loading, matching, pixels
+from common.labels import NUM_CLASSES
+from common.runs import storage
+
+IMAGES = "images.npz"  # in a run folder, or above several that share their data
+FEW = 0.1  # share of a run's held-out images below which other data are not a copy of its own
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which training rows a model trains on and which it is validated on.
+
+    Attributes:
+        train_rows: int64, ascending.
+        validation_rows: int64, in the order drawn: "validation image 4" is `validation_rows[4]`.
+        seed: the seed it was drawn with.
+        data_hash: `Dataset.data_hash` of the data it was drawn from.
+        positions: int64, which of the images that the run held out `validation_rows` are, where
+            they were found again in another copy of the data; None where all are there.
+    """
+
+    train_rows: np.ndarray
+    validation_rows: np.ndarray
+    seed: int
+    data_hash: str
+    positions: np.ndarray | None = None
+
+
+def default_validation_size(num_rows):
+    """Return how many rows to hold out: 3,000 as in the report, 15 % of a small data set."""
+    return 3_000 if num_rows >= 10_000 else num_rows * 15 // 100
+
+
+def draw(faces, *, seed, validation=3_000):
+    """Return a `Split` with exactly `validation` random training rows held out.
+
+    Identical images stay on one side: the groups of them are walked through in random order and
+    each one that still fits is held out. The same data, seed and size give the same rows.
+
+    Raises:
+        ValueError: a side would have fewer than 7 rows, or no set of groups was found to fit.
+    """
+    num_rows = len(faces.train_images)
+    if validation < NUM_CLASSES or num_rows - validation < NUM_CLASSES:
+        raise ValueError(
+            f"expected at least {NUM_CLASSES} rows on each side of the split, found {validation} "
+            f"for validation out of {num_rows:,} training rows; pass another size or more data"
+        )
+    generator = np.random.default_rng(seed)
+    groups = pixels.duplicate_groups(faces.train_images)
+    sizes = np.bincount(groups)
+    held_out = np.zeros(len(sizes), dtype=bool)
+    missing = validation
+    for group in generator.permutation(len(sizes)):
+        if sizes[group] <= missing:
+            held_out[group] = True
+            missing -= sizes[group]
+            if missing == 0:
+                break
+    if missing:
+        raise ValueError(
+            f"expected groups of identical images that add up to {validation} validation rows, "
+            f"found {validation - missing} rows; pass another seed or size"
+        )
+    is_validation = held_out[groups]
+    return Split(
+        train_rows=np.flatnonzero(~is_validation).astype(np.int64),
+        validation_rows=generator.permutation(np.flatnonzero(is_validation)).astype(np.int64),
+        seed=int(seed),
+        data_hash=faces.data_hash,
+    )
+
+
+def with_train_rows(split, train_rows):
+    """Return the same `Split` with fewer training rows: what a run really learned from."""
+    return replace(split, train_rows=np.asarray(train_rows, np.int64))
+
+
+def save(path, split):
+    """Write a `Split` to an npz file, atomically and without pickle."""
+    storage.write_arrays(
+        path,
+        train_rows=split.train_rows,
+        validation_rows=split.validation_rows,
+        seed=np.array(split.seed),
+        data_hash=np.array(split.data_hash),
+    )
+
+
+def load(path):
+    """Return the `Split` that `save_split` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or something else.
+    """
+    try:
+        arrays = storage.read_arrays(path)
+        loaded = Split(
+            train_rows=arrays["train_rows"],
+            validation_rows=arrays["validation_rows"],
+            seed=int(arrays["seed"]),
+            data_hash=str(arrays["data_hash"]),
+        )
+        rows = np.concatenate([loaded.train_rows, loaded.validation_rows])
+        if rows.dtype != np.int64 or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
+            raise ValueError("its rows are not row numbers, each one once")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: expected the split of a trained run, found none: train one first"
+        ) from error
+    except Exception as error:  # whatever a damaged or foreign file leads to
+        raise ValueError(
+            f"{path}: expected a split as saved with a run, found something else ({error})"
+        ) from error
+    return loaded
+
+
+def check(split, faces):
+    """Raise a ValueError if a split was drawn from other data than this."""
+    if split.data_hash != faces.data_hash:
+        raise ValueError(
+            f"this run was trained on other data: expected hash {split.data_hash[:16]}, found "
+            f"{faces.data_hash[:16]} in {faces.source}; pass the --data of the run"
+        )
+
+
+def save_images(folder: Path, dataset: loading.Dataset) -> None:
+    """Write what identifies the training images of a run, so that any copy of them will do."""
+    known = matching.fingerprints(dataset.train_images)
+    storage.write_arrays(
+        folder / IMAGES,
+        exact=known.exact,
+        outline=known.outline,
+        data_hash=np.array(dataset.data_hash),
+    )
+
+
+def load_images(run: Path | str, split: Split) -> matching.Fingerprints | None:
+    """Return what identifies the images of a run, from its folder or one above; None without."""
+    for folder in (Path(run), *Path(run).parents[:2]):
+        try:
+            arrays = storage.read_arrays(folder / IMAGES)
+            if str(arrays["data_hash"]) == split.data_hash:
+                return matching.Fingerprints(arrays["exact"], arrays["outline"])
+        except Exception:  # none, damaged or something else: look further up
+            continue
+    return None
+
+
+def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
+    """Return which training images a run was trained on, themselves or a copy: bool (n,).
+
+    Raises:
+        ValueError: the run was trained on other data, and kept nothing to know its images by.
+    """
+    theirs = load(Path(run) / "split.npz")
+    if theirs.data_hash == dataset.data_hash:
+        groups = pixels.duplicate_groups(dataset.train_images)
+        return np.isin(groups, groups[theirs.train_rows])
+    known = load_images(run, theirs)
+    if known is None:
+        check(theirs, dataset)
+    return matching.seen(known, theirs.train_rows, dataset.train_images)
+
+
+def check_unseen(finished: list, dataset: loading.Dataset, held_out: np.ndarray) -> None:
+    """Raise a ValueError if a finished run was trained on a validation image.
+
+    Args:
+        finished: run folders whose weights or answers are to be learned from.
+        dataset: the data set.
+        held_out: the validation rows of the run that is to learn from them.
+    """
+    for run in finished:
+        leaked = int(seen_by(run, dataset)[held_out].sum())
+        if leaked:
+            raise ValueError(
+                f"{run}: expected a run that never saw the {len(held_out):,} validation rows, "
+                f"found one that was trained on {leaked:,} of them: take one with the same "
+                "--split-seed and --validation"
+            )
+
+
+def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dataset, Split]:
+    """Return (dataset, split) of a trained run: its data, and the images that it held out.
+
+    Another copy of the data will do: there the images are found one by one, in any order and
+    encoding, also among labelled test images, which then count as training images. It is printed
+    how many were found.
+
+    Args:
+        run: the run folder.
+        source: `--data`; None for what the run was trained on, or else the folder `data/`.
+
+    Raises:
+        ValueError: the data is not the run's, and few of the images it held out are there.
+        FileNotFoundError: no split or no data.
+    """
+    held = load(Path(run) / "split.npz")
+    if source is None:
+        recorded = storage.read_json(Path(run) / "config.json").get("flags", {}).get("data")
+        source = (
+            recorded if recorded and (recorded == "sample" or Path(recorded).exists()) else None
+        )
+    dataset = loading.load(source)
+    if held.data_hash == dataset.data_hash:
+        return dataset, held
+    known = load_images(run, held)
+    if known is None:
+        check(held, dataset)
+    images, labels = dataset.train_images, dataset.train_labels
+    if dataset.test_labels is not None:
+        images = np.concatenate([images, dataset.test_images])
+        labels = np.concatenate([labels, dataset.test_labels])
+    found = matching.match(known, held.validation_rows, images)
+    positions = np.flatnonzero(found >= 0)
+    share = f"{len(positions):,} of the {len(found):,} images that {run} held out"
+    if len(positions) < FEW * len(found):
+        raise ValueError(
+            f"{run}: expected the data it was trained on, found only {share} in "
+            f"{dataset.source}: pass its --data, or score it on all these images with --rows all"
+        )
+    print(f"{dataset.source} is another copy of the data: {share} are there, and those count.")
+    seen = matching.seen(known, held.train_rows, images)
+    rows = Split(np.flatnonzero(seen), found[positions], held.seed, dataset.data_hash, positions)
+    return replace(dataset, train_images=images, train_labels=labels), rows

@@ -1,0 +1,1 @@
+"""Figures, tables and sentences of adversarial.py, one module a result."""

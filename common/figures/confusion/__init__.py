@@ -1,0 +1,1 @@
+"""Which classes a classifier confuses, one module a figure."""

@@ -1,0 +1,1 @@
+"""What filters see, one module a figure."""

@@ -1,0 +1,1 @@
+"""What predict.py draws, one module a figure."""

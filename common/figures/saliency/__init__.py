@@ -1,0 +1,1 @@
+"""The figures of saliency.py, one module each."""

@@ -1,0 +1,72 @@
+"""What a result needs to be made again: command, versions, commit, machine, time."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+
+
+def command_line(argv=None):
+    """Return the shell command that started this script, as a person would type it."""
+    argv = sys.argv[1:] if argv is None else argv
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    script = Path(sys.argv[0]).name
+    start = ["-m", module] if module.startswith(("benchmarks.", "experiments.")) else [script]
+    return shlex.join(["python", *start, *map(str, argv)])
+
+
+def provenance(argv=None):
+    """Return what a figure needs to be made again: command, versions, commit, machine, time."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": command_line(argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cpus": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count(),
+        },
+    }
+
+
+def _git_commit():
+    """Return the commit of the project, with '+changes' when files differ, or None without git."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def _processor():
+    """Return the processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

@@ -1,0 +1,63 @@
+"""Targets from finished runs: a network learns what better or averaged ones think of each row.
+
+Source: Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015, section 2, at
+temperature 1 (the teachers are trained on smoothed labels and are not overconfident).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from common.models import checkpoints, prediction
+from common.runs import storage
+from common.training import batches
+
+
+def targets(
+    folder: Path,
+    teachers: list[Path | str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    weight: float,
+    views: int = 10,
+) -> np.ndarray:
+    """Return (1 - weight) x label + weight x mean probability of the teachers, float32 (n, 7).
+
+    The probabilities are kept in `folder/teacher_probabilities.npz` and read from there when the
+    run goes on after a stop. Answers over other views are asked for again, unless the run has
+    begun with them: it goes on with what it learned from so far.
+
+    Args:
+        folder: the run folder of the network that learns.
+        teachers: run folders.
+        images: uint8 (n, 48, 48).
+        labels: codes (n,).
+        weight: of the teachers, 0 to 1.
+        views: of each image that a teacher's answer is averaged over (see `prediction.predict`).
+    """
+    place = folder / "teacher_probabilities.npz"
+    asked = {"hashes": np.array([storage.sha256(Path(run) / "model.keras") for run in teachers])}
+    if not (folder / "state").exists():
+        asked["views"] = np.array(views)
+    mean = _kept(place, asked, len(images))
+    if mean is None:
+        print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} images.", flush=True)
+        answers = [
+            prediction.predict(checkpoints.load(run)[0], images, views=views) for run in teachers
+        ]
+        mean = np.mean(answers, axis=0)
+        storage.write_arrays(place, **asked | {"mean": mean, "views": np.array(views)})
+    return ((1 - weight) * batches.soft_labels(labels) + weight * mean).astype(np.float32)
+
+
+def _kept(place, asked, count):
+    """Return the mean probabilities in an archive if they are of what is asked, else None."""
+    if not place.exists():
+        return None
+    with np.load(place) as archive:
+        same = all(
+            name in archive and np.array_equal(archive[name], value)
+            for name, value in asked.items()
+        )
+        return archive["mean"] if same and len(archive["mean"]) == count else None

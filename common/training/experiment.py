@@ -1,0 +1,205 @@
+"""One training experiment from data to submission: what the training scripts have in common."""
+
+import argparse
+import importlib.util
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common import comparison, kaggle, metrics, outputs
+from common.data import loading, splits
+from common.figures.training import curves
+from common.models import checkpoints, prediction
+from common.runs import records, resume, storage
+from common.training import batches, distillation, fitting, recipes
+
+LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
+
+
+def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
+    """Return (dataset, split) for the flags of a training script, saying what was found."""
+    if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
+    dataset = loading.load(args.data)
+    for sentence in loading.describe(dataset):
+        print(sentence)
+    size = args.validation or splits.default_validation_size(len(dataset.train_labels))
+    return dataset, splits.draw(dataset, seed=args.split_seed, validation=size)
+
+
+def check_comparable(run: Path | str, dataset: loading.Dataset, split: splits.Split) -> None:
+    """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
+    splits.check(splits.load(Path(run) / "split.npz"), dataset)
+    comparison.table({"run": run})  # raises unless it is finished
+    if not np.array_equal(records.load_predictions(run)[0], split.validation_rows):
+        raise ValueError(
+            f"{run}: expected the validation rows of this run, found others: take a run with the "
+            "same --split-seed and --validation"
+        )
+
+
+def plan(
+    args: argparse.Namespace,
+    architecture: str,
+    *,
+    initial_weights: list[np.ndarray] | None = None,
+    steps_per_epoch: int | None = None,
+) -> fitting.Plan:
+    """Return what the flags of `cli.add_training` and `--seed` say of training a network."""
+    recipe = recipes.custom_recipe(
+        args.recipe,
+        learning_rate=args.learning_rate,
+        weight_decay=args.weight_decay,
+        label_smoothing=args.label_smoothing,
+        epochs=args.epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=args.batch_size,
+        augmentation=args.augmentation,
+        precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
+    )
+    return fitting.Plan(
+        architecture, recipe, args.seed, args.precision, initial_weights, args.tensorboard
+    )
+
+
+def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | None = None) -> None:
+    """Train a network as `args` says and write everything that its run folder holds.
+
+    Args:
+        args: the flags of `cli.add_training`, data, out and seed.
+        architecture: a name that `registry.build` knows.
+        versus: finished run to be compared with afterwards; refused now if that will not do.
+    """
+    dataset, split = load_data(args)
+    if versus:
+        check_comparable(versus, dataset, split)
+    initial, teachers = args.initial_weights or [], args.teacher or []
+    splits.check_unseen([*initial, *teachers], dataset, split.validation_rows)
+    start = checkpoints.mean_weights(initial, architecture) if initial else None
+    resume.create(args, architecture=architecture, data_hash=dataset.data_hash)
+    splits.save(args.out / "split.npz", split)
+    labels = dataset.train_labels[split.train_rows]
+    given = batches.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
+    if teachers:
+        targets = distillation.targets(
+            args.out, teachers, given.images, labels, weight=args.teacher_weight
+        )
+        given = replace(given, targets=targets)
+    fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split)
+
+
+def fit(
+    folder: Path,
+    plan: fitting.Plan,
+    given: batches.TrainingData,
+    dataset: loading.Dataset,
+    split: splits.Split,
+) -> keras.Model:
+    """Train a network and measure it, unless that was done; return it at its best epoch.
+
+    Args:
+        folder: of the run, which has begun.
+        plan: of the run.
+        given: what it learns from.
+        dataset: has the validation and test images.
+        split: whose validation images choose the epoch.
+    """
+    if not (folder / "metrics.json").exists():  # the last result that a finished run gets
+        held_out = split.validation_rows
+        validation = dataset.train_images[held_out], dataset.train_labels[held_out]
+        fitting.fit(folder, plan, given, validation)
+    elif _is_recorded(folder):
+        print(f"{folder} is finished already.")
+        return checkpoints.load(folder)[0]
+    return measure(folder, dataset, split)
+
+
+def _is_recorded(folder):
+    """Return whether the manifest of a run is finished, and all files are there."""
+    try:
+        outputs.read(folder)
+    except ValueError:
+        return False
+    return True
+
+
+def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> keras.Model:
+    """Measure a trained network, predict the test images, and write all results of the run.
+
+    Args:
+        folder: of the run, with `config.json`, `model.keras` and `history.csv`.
+        dataset: that it was trained on.
+        split: of it.
+
+    Returns:
+        the network.
+    """
+    model, config = checkpoints.load(folder)
+    name, history = config["architecture"].upper(), records.load_history(folder)
+    held_out = split.validation_rows
+    labels = dataset.train_labels[held_out]
+    probabilities = prediction.predict(model, dataset.train_images[held_out])
+    measured = _scores(labels, probabilities) | {
+        "best_epoch": max(history, key=lambda row: row["validation_accuracy"])["epoch"],
+        "epochs": len(history),
+        "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
+        "parameters": model.count_params(),
+        "model_sha256": storage.sha256(folder / "model.keras"),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    output = outputs.Output(folder, command=config["command"], models=[folder])
+    for file in ("model.keras", "history.csv"):  # written after each epoch
+        output.file(file)
+    output.add(
+        "predictions", arrays={"rows": held_out, "labels": labels, "probabilities": probabilities}
+    )
+    result = curves.TrainedRun(name, history, measured)
+    output.show("curves", curves, result, title=f"Loss and accuracy of the {name} by epoch")
+    output.add("layers", title=f"Layers of the {name}", table=layer_table(model))
+    following = ""
+    if len(dataset.test_ids):
+        submission = output.file("submission.csv")
+        answers = prediction.predict(model, dataset.test_images).argmax(axis=1)
+        kaggle.write_submission(submission, dataset.test_ids, answers)
+        kaggle.check_submission(submission, dataset.test_ids)
+        following = f"Submit it: {kaggle.submit_command(submission)}"
+    storage.write_json(output.file("metrics.json"), measured)
+    output.finish(following)
+    return model
+
+
+def _scores(labels, probabilities):
+    """Return what `metrics.json` says of the answers on the validation images."""
+    correct = int((probabilities.argmax(axis=1) == labels).sum())
+    scores = metrics.class_scores(metrics.confusion_counts(labels, probabilities.argmax(axis=1)))
+    return {
+        "split": "validation",
+        "n": len(labels),
+        "accuracy": correct / len(labels),
+        "interval_95": metrics.wilson_interval(correct, len(labels)),
+        "macro_f1": scores.macro_f1,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
+        "note": "the epoch was chosen on these rows, as in the report",
+    }
+
+
+def layer_table(model: keras.Model) -> list[dict]:
+    """Return a row a layer with output shape and parameters, and the sums as the last rows."""
+    rows = [
+        {
+            "layer": layer.name,
+            "output": " x ".join(f"{size:,}" for size in layer.output.shape[1:]),
+            "parameters": layer.count_params() or "",
+        }
+        for layer in model.layers
+        if type(layer).__name__ in LAYERS
+    ]
+    trainable = sum(weight.size for weight in map(np.asarray, model.trainable_weights))
+    total = model.count_params()
+    sums = {"all": total, "trainable": trainable, "non-trainable": total - trainable}
+    return rows + [{"layer": name, "output": "", "parameters": sums[name]} for name in sums]

@@ -1,0 +1,138 @@
+"""Training with `fit` that goes on bit for bit after any kind of stop."""
+
+import contextlib
+import math
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.data.pixels import to_inputs
+from common.models import blocks, prediction, registry
+from common.training import batches, devices, keep_run, precise_batch_norm
+from common.training.recipes import Recipe, loss, optimizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and how.
+
+    Attributes:
+        architecture: a name that `registry.build` knows.
+        recipe: of the optimisation.
+        seed: of the weights, dropout, shuffling and augmentation.
+        precision: a Keras dtype policy, or "auto" (see `prepare`).
+        initial_weights: to start from, as `get_weights` orders them, or None for random ones.
+        tensorboard: also write logs for TensorBoard into the run folder.
+    """
+
+    architecture: str
+    recipe: Recipe
+    seed: int = 0
+    precision: str = "auto"
+    initial_weights: list[np.ndarray] | None = None
+    tensorboard: bool = False
+
+
+def fit(
+    folder: Path, plan: Plan, data: batches.TrainingData, validation: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Train, and leave the best epoch in `folder/model.keras`; go on when `folder` has a state.
+
+    `folder/history.csv` gets a row an epoch. Its losses are cross-entropy without smoothing or
+    weights, so that runs of several recipes can be compared; its training accuracy is over the
+    images as augmented, with dropout on, against the targets' largest class.
+
+    Args:
+        folder: the run folder.
+        plan: of the run.
+        data: to learn from.
+        validation: images uint8 (m, 48, 48) and labels (m,), which choose the epoch that is kept.
+
+    Raises:
+        ValueError: the loss became NaN or infinite.
+    """
+    recipe, (images, labels) = plan.recipe, validation
+    hardware = devices.prepare(seed=plan.seed, precision=plan.precision)
+    print(
+        f"Training the {plan.architecture.upper()} on {len(data.images):,} images with "
+        f"{len(images):,} held out to choose the epoch; {hardware.description}."
+    )
+    steps = recipe.steps_per_epoch or math.ceil(len(data.images) / recipe.batch_size)
+    model = _compiled(plan, recipe.epochs * steps, hardware)
+    keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs)
+    done = keeper.restore(model)
+    if done >= recipe.epochs:
+        return
+    callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
+    if recipe.precise_statistics:
+        callbacks.append(precise_batch_norm.PreciseBatchNorm(data.images))
+    if plan.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    remaining = batches.batches(
+        data,
+        batch_size=recipe.batch_size,
+        augmentation=recipe.augmentation,
+        seed=plan.seed,
+        first_step=done * steps,
+        last_step=recipe.epochs * steps,
+    )
+    try:
+        with _termination_as_interrupt():
+            model.fit(
+                remaining,
+                initial_epoch=done,
+                epochs=recipe.epochs,
+                steps_per_epoch=steps,
+                validation_data=(to_inputs(images), batches.soft_labels(labels)),
+                validation_batch_size=128,
+                shuffle=False,  # `batches` has done it
+                callbacks=callbacks,
+                verbose=1 if sys.stdout.isatty() else 0,
+            )
+    except RuntimeError as error:
+        if "NaN" not in str(error) and "Invalid loss" not in str(error):
+            raise
+        raise ValueError(
+            f"{folder}: the loss is no longer a number after epoch {len(keeper.history)}: "
+            "choose a lower --learning-rate"
+        ) from error
+
+
+def _compiled(plan, total_steps, hardware):
+    """Return the network of a plan as it starts, ready for `fit`."""
+    scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
+    with scope, blocks.precision(hardware.precision):
+        model = prediction.logits_model(registry.build(plan.architecture, fused=True))
+        model.compile(
+            optimizer=optimizer(plan.recipe, total_steps),
+            loss=loss(plan.recipe),
+            weighted_metrics=[],
+            metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.CategoricalCrossentropy(name="cross_entropy", from_logits=True),
+            ],
+            jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        )
+        model.optimizer.build(model.trainable_variables)
+    if plan.initial_weights is not None:
+        model.set_weights(plan.initial_weights)
+    return model
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt():
+    """Let SIGTERM end training like Ctrl-C, so that the last words can be said."""
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,88 @@
+"""A run that survives a kill: everything is on disk after every epoch."""
+
+import time
+
+import keras
+import numpy as np
+
+from common.models import checkpoints
+from common.runs import resume, storage
+
+
+class KeepRun(keras.callbacks.Callback):
+    """Writes the best weights, the history and the state at the end of every epoch."""
+
+    def __init__(self, folder, architecture, epochs):
+        """Keep `epochs` epochs of a network of that architecture in a run folder."""
+        super().__init__()
+        self.folder = folder
+        self.architecture = architecture
+        self.epochs = epochs
+        self.history = []
+        self.best = {"epoch": 0, "validation_accuracy": -1.0}
+
+    def restore(self, model):
+        """Bring back the newest state, if any, and return the number of finished epochs."""
+        state = resume.load_state(self.folder)
+        if state is None:
+            return 0
+        arrays, record = state
+        for index, variable in enumerate(self._variables(model)):
+            variable.assign(arrays[f"{index:04d}"])
+        self.history, self.best = record["history"], record["best"]
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep everything that the epoch brought."""
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["cross_entropy"],
+            "accuracy": logs["accuracy"],
+            "validation_loss": logs["val_cross_entropy"],
+            "validation_accuracy": logs["val_accuracy"],
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": time.perf_counter() - self.began,
+        }
+        self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
+        self.history[-1]["epoch"] = epoch + 1
+        if row["validation_accuracy"] > self.best["validation_accuracy"]:
+            self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
+            checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
+        arrays = {
+            f"{index:04d}": np.asarray(variable)
+            for index, variable in enumerate(self._variables(self.model))
+        }
+        resume.save_state(
+            self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
+        )
+        storage.write_table(self.folder / "history.csv", self.history)
+        self._say(self.history[-1])
+
+    def _say(self, row):
+        """Print the epoch in one line, with the time that is left."""
+        recent = [past["seconds"] for past in self.history[-5:]]
+        left = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        print(
+            f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}  "
+            f"accuracy {row['accuracy']:.4f}  validation {row['validation_accuracy']:.4f} "
+            f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})  "
+            f"{row['seconds']:.0f} s  {duration(left)} left",
+            flush=True,
+        )
+
+    @staticmethod
+    def _variables(model):
+        """Return all that changes in training: weights, dropout seeds, the optimizer's own."""
+        return [*model.variables, *model.optimizer.variables]
+
+
+def duration(seconds: float) -> str:
+    """Return "2 h 05 min", "7 min" or "40 s"."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
