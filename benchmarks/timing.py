@@ -123,4 +123,6 @@ def publish(name: str, rows: list[dict], *, title: str = "") -> None:
     table = pd.DataFrame(rows).assign(machine=results.machine())
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))
     print(table["machine"][0])
-    results.publish(name, title=title or name.replace("_", " ").capitalize(), table=table)
+    output = results.study(name)
+    output.add(name, title=title or name.replace("_", " ").capitalize(), table=table)
+    output.finish()

@@ -53,17 +53,17 @@ def main(argv=None):
     from common.data import loading, pixels, splits
     from common.models import checkpoints, prediction
 
-    faces = loading.load(args.data)
-    labels, groups = faces.train_labels, pixels.duplicate_groups(faces.train_images)
-    unseen, right_seen = cross_validate(args, faces, groups)
-    both = pixels.duplicate_groups(np.concatenate([faces.train_images, faces.test_images]))
+    dataset = loading.load(args.data)
+    labels, groups = dataset.train_labels, pixels.duplicate_groups(dataset.train_images)
+    unseen, right_seen = cross_validate(args, dataset, groups)
+    both = pixels.duplicate_groups(np.concatenate([dataset.train_images, dataset.test_images]))
     in_test = np.isin(both[len(labels) :], groups).mean()
     repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
     answers = {}
-    for run in trained_on(faces.data_hash) if len(repeated) else ():
-        probabilities = prediction.predict(checkpoints.load(run)[0], faces.train_images[repeated])
+    for run in trained_on(dataset.data_hash) if len(repeated) else ():
+        probabilities = prediction.predict(checkpoints.load(run)[0], dataset.train_images[repeated])
         right = probabilities.argmax(axis=1) == labels[repeated]
-        answers[run] = right, splits.seen_by(run, faces)[repeated]
+        answers[run] = right, splits.seen_by(run, dataset)[repeated]
 
     folds = [args.out / f"fold-{number}" for number in range(args.folds)]
     output = results.study("data_notes", [*folds, *answers])
@@ -82,12 +82,12 @@ def main(argv=None):
     output.finish(f"The most doubtful labels: {args.out / 'doubtful.csv'}")
 
 
-def cross_validate(args, faces, groups):
+def cross_validate(args, dataset, groups):
     """Train a network a fold and ask it about all training images.
 
     Args:
         args: the flags.
-        faces: the data set.
+        dataset: the data set.
         groups: images with the same number are the same, (n,).
 
     Returns:
@@ -100,17 +100,17 @@ def cross_validate(args, faces, groups):
     from common.models import prediction
     from common.training import batches, experiment
 
-    labels = faces.train_labels
+    labels = dataset.train_labels
     flags = {
         name: str(value) for name, value in vars(args).items() if name not in resume.NOT_RECALLED
     }
-    same = {"architecture": args.architecture, "flags": flags, "data_hash": faces.data_hash}
+    same = {"architecture": args.architecture, "flags": flags, "data_hash": dataset.data_hash}
     folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
     unseen = np.empty((len(labels), NUM_CLASSES))
     right_seen = np.zeros(len(labels))
     for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
         folder = args.out / f"fold-{number}"
-        split = splits.Split(train_rows, held_out, args.seed, faces.data_hash)
+        split = splits.Split(train_rows, held_out, args.seed, dataset.data_hash)
         if (folder / "config.json").exists():
             made = storage.read_json(folder / "config.json")
             if any(made.get(name) != value for name, value in same.items()):
@@ -118,18 +118,13 @@ def cross_validate(args, faces, groups):
         else:
             storage.write_json(folder / "config.json", same | provenance.provenance())
         splits.save(folder / "split.npz", split)
-        model = experiment.fit(
-            args,
-            folder,
-            args.architecture,
-            faces,
-            split,
-            images=faces.train_images[train_rows],
-            targets=batches.soft_labels(labels[train_rows]),
-            weights=batches.row_weights(labels[train_rows], args.class_weight),
+        given = batches.labelled(
+            dataset.train_images[train_rows], labels[train_rows], args.class_weight
         )
-        unseen[held_out] = prediction.predict(model, faces.train_images[held_out])
-        answers = prediction.predict(model, faces.train_images[train_rows]).argmax(axis=1)
+        plan = experiment.plan(args, args.architecture)
+        model = experiment.fit(folder, plan, given, dataset, split)
+        unseen[held_out] = prediction.predict(model, dataset.train_images[held_out])
+        answers = prediction.predict(model, dataset.train_images[train_rows]).argmax(axis=1)
         right_seen[train_rows] += (answers == labels[train_rows]) / (args.folds - 1)
     return unseen, right_seen
 

@@ -36,12 +36,12 @@ def main(argv=None):
         raise ValueError(
             f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(compact)}"
         )
-    faces, split = splits.load_of_run(single[0], args.data)
+    dataset, split = splits.load_of_run(single[0], args.data)
     images, labels = (
-        array[split.validation_rows] for array in (faces.train_images, faces.train_labels)
+        array[split.validation_rows] for array in (dataset.train_images, dataset.train_labels)
     )
     everyone = [*single, *compact]
-    splits.check_unseen(everyone, faces, split.validation_rows)
+    splits.check_unseen(everyone, dataset, split.validation_rows)
     answers = {}
     for run in tqdm(everyone, unit="network", disable=None):
         model = checkpoints.load(run)[0]
@@ -86,8 +86,10 @@ def main(argv=None):
                 "95 % high": mean + half,
             }
         )
+    output = results.study("accuracy_networks", everyone)
     title = "Networks alone and averaged, over one view and more"
-    results.publish("accuracy_networks", everyone, title=title, table=rows)
+    output.add("accuracy_networks", title=title, table=rows)
+    output.finish()
 
 
 def parameters(run):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import cli, metrics
-from common.figures import ledgers
+from common.figures.training import self_training as figure
 from common.report import results
 from common.runs import records
 from experiments import sweep
@@ -65,14 +65,16 @@ def main(argv=None):
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
     said.append(f"Trained with {how}; {results.machine()}.")
     name = args.architecture.upper()
-    results.publish(
+    output = results.study(f"self_training_{args.architecture}", students)
+    output.show(
         f"self_training_{args.architecture}",
-        students,
+        figure,
+        figure.SelfTraining(name, table),
         title=f"Self-training of the {name} by share of removed labels and seed",
-        figure=ledgers.self_training(table, name),
         table=table,
         sentences=said,
     )
+    output.finish()
 
 
 def measure(fraction, seed, student, ceiling):
@@ -81,8 +83,8 @@ def measure(fraction, seed, student, ceiling):
     _, labels, probabilities = records.load_together([baseline, student, ceiling])
     correct = probabilities.argmax(axis=2) == labels
     difference, low, high = metrics.difference_interval(correct[1], correct[0])
-    ledger = pd.read_csv(student / "ledger.csv")
-    last = ledger[ledger["class"] == "all"].iloc[-1]
+    statistics = pd.read_csv(student / "pseudo_label_statistics.csv")
+    last = statistics[statistics["class"] == "all"].iloc[-1]
     return {
         "unlabelled": fraction,
         "seed": seed,

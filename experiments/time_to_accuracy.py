@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 from common import cli
-from common.figures import curves
+from common.figures.training import accuracy_by_minutes
 from common.report import results
 from common.runs import records
 from experiments import sweep
@@ -80,13 +80,9 @@ def main(argv=None):
                 "machine": results.machine(),
             }
         )
-    results.publish(
-        "accuracy_by_minutes",
-        named.values(),
-        title="Minutes of training to reach a validation accuracy",
-        figure=curves.accuracy_by_minutes(histories),
-        table=rows,
-    )
+    output = results.study("accuracy_by_minutes", named.values())
+    output.show("accuracy_by_minutes", accuracy_by_minutes, histories, table=rows)
+    output.finish()
 
 
 def minutes_until(history, accuracy):

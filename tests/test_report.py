@@ -15,8 +15,8 @@ import pytest
 import report
 from common import outputs
 from common.figures.report import overview
-from common.report import contents, earlier, page, results, stages
-from common.runs import provenance, records, storage
+from common.report import contents, page, results, stages
+from common.runs import provenance, storage
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(
@@ -179,11 +179,14 @@ def test_the_whole_report_in_order(project, capsys):
         ("benchmark_loading", "Loading the data", {"way": "pandas", "seconds": 55.74}),
         ("self_training_dnn", "Self-training", {"unlabelled": 0.5, "difference": 0.01}),
     ):
-        results.publish(name, title=title, table=[row], sentences=[f"{title} is doubtful."])
+        output = results.study(name)
+        output.add(name, title=title, table=[row], sentences=[f"{title} is doubtful."])
+        output.finish()
     seven = make_run(Path("nets/seven"), weights=b"seven")
-    title = "Networks alone and averaged"
+    output = results.study("accuracy_networks", [seven])
     table = [{"network": "seven", "accuracy": 0.7071}]
-    results.publish("accuracy_networks", [seven], title=title, table=table)
+    output.add("networks", title="Networks alone and averaged", table=table)
+    output.finish()
     capsys.readouterr()
     seen = make_page()
 
@@ -225,9 +228,8 @@ def test_the_whole_report_in_order(project, capsys):
     assert "secret" not in seen.text
     assert "Layers again" not in seen.text
     assert "Next: rest" not in seen.text
-    # The gaps: neither run in pretrained/ has a table of its layers.
+    # The gaps: two of the runs in pretrained/ have no manifest.
     assert seen.text.count("Missing: ") == seen.text.count("Missing: Layers of the") == 2
-    assert "pretrained/cnn was trained before runs kept it. This fills the gap: " in seen.text
     printed = capsys.readouterr().out
     assert "gaps: 2." in printed
     assert "Wrote overview.png, report.html and manifest.json to outputs/report." in printed
@@ -459,7 +461,9 @@ def test_a_network_is_not_taken_for_another(project):
     assert not (project / "outputs").exists()
 
 
-@pytest.mark.parametrize("damage", ["[]", "{", '{"flags": 3}', '{"model_sha256": 1}'])
+@pytest.mark.parametrize(
+    "damage", ["[]", "{", '{"flags": 3}', '{"model_sha256": 1}', "epoch,loss\n1,2\n"]
+)
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "history.csv", "predictions.npz"])
 def test_damaged_runs_are_gaps(project, name, damage):
     make_run(project / "pretrained" / "dnn")
@@ -496,23 +500,16 @@ def test_damaged_manifests_are_gaps(project, damage):
 
 def test_a_run_from_before_there_were_manifests(project):
     folder = make_run(project / "pretrained" / "dnn")
-    storage.write_table(folder / "layers.csv", [{"layer": "logits", "parameters": 903}])
-    (folder / "comparison.txt").write_text("They differ.\n")
-    (folder / "comparison.png").write_bytes(PNG)
-    made = earlier.manifest(records.read(folder), "DNN")
-    names = {entry["name"]: entry["files"] for entry in made["outputs"]}
-    assert names == {
-        "curves": {"figure": "curves.png"},
-        "layers": {"table": "layers.csv"},
-        "comparison": {"figure": "comparison.png"},
-    }
-    assert made["outputs"][-1]["sentences"] == ["They differ."]
-    assert made["gaps"] == []
-    storage.write_json(folder / "manifest.json", made)
-    assert outputs.read(folder) == made
     seen = make_page("--no-run")
-    assert "Layers of the DNN" in seen.text
     assert "Epoch 2 of 3 is kept" in seen.text
+    assert "Loss and accuracy of the DNN by epoch" in [image["alt"] for image in seen.all("img")]
+    assert (
+        "Missing: Layers of the DNN, and what else its run holds. pretrained/dnn was trained "
+        "before runs kept a manifest. This fills the gap: python train_dnn.py --resume --out "
+        "pretrained/dnn"
+    ) in seen.text
+    (folder / "curves.png").unlink()
+    assert "Epoch 2 of 3 is kept" in make_page("--no-run").text
 
 
 def test_cells_and_intervals_of_a_table(tmp_path):

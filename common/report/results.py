@@ -22,19 +22,6 @@ def study(name: str, models: Iterable[Path] = ()) -> outputs.Output:
     return outputs.Output(FOLDER, study=name, models=models)
 
 
-def publish(name: str, models: Iterable[Path] = (), **result) -> None:
-    """Write a study that has one result, called as the study.
-
-    Args:
-        name: of the study.
-        models: run folders that the result is of.
-        result: as `Output.add` takes it: title, figure, table, sentences, ...
-    """
-    output = study(name, models)
-    output.add(name, **result)
-    output.finish()
-
-
 def read(pattern: str) -> list[dict]:
     """Return the manifests whose names match, by name.
 

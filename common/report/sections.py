@@ -1,15 +1,15 @@
 """The parts of the report's page, made of the manifests of runs, stages and studies."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import comparison, outputs
-from common.figures import curves
-from common.report import contents, earlier, page, results, stages
+from common import outputs
+from common.figures.training import compared_runs, curves
+from common.report import contents, page, results, stages
 from common.runs import records
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
-SIDE_BY_SIDE = "Bars of accuracy have 95 % intervals; both are measured on the same images."
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,38 @@ def most_telling(sources: Sources) -> list[list[Path]] | None:
 
 
 def _manifest(stage):
-    """Return the manifest of a run or stage; a run that was trained before there were gets one.
-
-    Raises:
-        ValueError: it is not finished.
-    """
+    """Return the manifest of a run or stage; raise a ValueError if it is not finished."""
     if not stage.trains:
         return stages.manifest(stage)
     run = records.read(stage.folder)
     if (stage.folder / outputs.MANIFEST).exists():
         return outputs.read(stage.folder)
-    return earlier.manifest(run, contents.MODELS[stage.name][0])
+    return _earlier(run, contents.MODELS[stage.name][0])
+
+
+def _earlier(run, name):
+    """Return what the manifest of a run would say that was trained before runs kept one."""
+    trained = curves.TrainedRun(name, records.load_history(run.folder), run.metrics)
+    try:
+        sentences = curves.sentences(trained)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{run.folder}: expected the history and scores of a run, found no {error}"
+        ) from error
+    curve = {
+        "name": "curves",
+        "title": f"Loss and accuracy of the {name} by epoch",
+        "caption": curves.CAPTION,
+        "files": {"figure": "curves.png"} if (run.folder / "curves.png").is_file() else {},
+        "sentences": sentences,
+    }
+    gap = {
+        "name": "",
+        "title": f"Layers of the {name}, and what else its run holds",
+        "reason": f"{run.folder} was trained before runs kept a manifest.",
+    }
+    identity = outputs.identity(run.folder)
+    return run.config | {"runs": [identity], "outputs": [curve], "gaps": [gap]}
 
 
 def _figure(stage, start):
@@ -123,36 +144,27 @@ def _run(sources, section):
         f"Caveat: {caveat}." for caveat in config.get("caveats") or config.get("stamps") or ()
     ]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
-    shown = _blocks(stage.folder, made, section, fill=made["command"])
+    record = ["python", contents.MODELS[section.name][1], "--resume", "--out", str(stage.folder)]
+    shown = _blocks(stage.folder, made, section, fill=shlex.join(record))
     return [*shown, page.sentences(lines)]
 
 
 def _comparison(sources, section):
     """Return the CNN and another run side by side."""
-    named = {contents.MODELS[key][0]: sources.plan[key].folder for key in ("cnn", section.name)}
-    (name_a, run_a), (name_b, run_b) = named.items()
+    names = {key: contents.MODELS[key][0] for key in ("cnn", section.name)}
+    named = {name: sources.plan[key].folder for key, name in names.items()}
+    title = f"{' and '.join(named)} side by side"
     try:
         for run in named.values():
             records.read(run)
-        lines = comparison.sentences(name_a, run_a, name_b, run_b)
-        table = comparison.table(named)
-        histories = {name: records.load_history(run) for name, run in named.items()}
-        figure = curves.compared_runs(histories, table)
-    except ValueError as error:
-        return [page.gap(f"{name_a} and {name_b} side by side", [sources.command], error)]
-    output = outputs.Output(
-        sources.folder / f"cnn_and_{section.name}", command=sources.command, models=named.values()
-    )
-    output.add(
-        "comparison",
-        title=f"{name_a} and {name_b} side by side",
-        caption=SIDE_BY_SIDE,
-        figure=figure,
-        table=table,
-        sentences=lines,
-    )
-    output.finish()
-    return _blocks(output.folder, output.record, section, fill=sources.command)
+        compared = compared_runs.compare(named, [tuple(named)])
+        folder = sources.folder / "_and_".join(names)
+        output = outputs.Output(folder, command=sources.command, models=named.values())
+        output.show("comparison", compared_runs, compared, title=title)
+        output.finish()
+    except (ValueError, KeyError, TypeError) as error:
+        return [page.gap(title, [sources.command], error)]
+    return _blocks(folder, output.record, section, fill=sources.command)
 
 
 def _stage(sources, section):

@@ -1,4 +1,4 @@
-"""What a finished run recorded of itself: who made it, its scores, its curves in words."""
+"""What a finished run recorded of itself: who made it, its weights and its scores."""
 
 import shlex
 import zipfile
@@ -12,7 +12,16 @@ import numpy as np
 from common import metrics
 from common.runs import storage
 
-RISE = 0.01  # of the validation loss that counts as one
+UNREADABLE = (  # what NumPy raises on a damaged or foreign file
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -71,50 +80,6 @@ def check_architecture(folder: Path | str, expected: str) -> None:
         return
     if found != expected:
         raise ValueError(f"{folder}: expected a run of the {expected}, found one of the {found}")
-
-
-def curve_sentences(run):
-    """Return what the curves of a run say.
-
-    Args:
-        run: a `Run`.
-
-    Raises:
-        ValueError: it has no history.
-    """
-    history = load_history(run.folder)
-    try:
-        kept = max(history, key=lambda row: row["validation_accuracy"])
-        lowest = min(history, key=lambda row: row["validation_loss"])
-        last = history[-1]["validation_loss"]
-        risen = last > lowest["validation_loss"] + RISE
-        return [
-            f"Epoch {kept['epoch']} of {len(history)} is kept: {run.metrics['accuracy']:.3f} of "
-            "the held-out rows are right; on the training rows, as augmented and with dropout on, "
-            f"{kept['accuracy']:.3f} of the answers are the class that was taught.",
-            f"The validation loss is lowest at epoch {lowest['epoch']} "
-            f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: "
-            + (
-                "from there it rises, which is overfitting." if risen else "it does not rise again."
-            ),
-            f"All epochs together took {sum(row['seconds'] for row in history) / 60:,.0f} minutes.",
-        ]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{run.folder / 'history.csv'}: expected the history of a run, found no {error}"
-        ) from error
-
-
-UNREADABLE = (  # what NumPy raises on a damaged or foreign file
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_predictions(run: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

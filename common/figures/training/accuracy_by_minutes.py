@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from common.figures import style
 
-TITLE = "Minutes of training until a validation accuracy"
+TITLE = "Minutes of training to reach a validation accuracy"
 CAPTION = "The solid line is the best so far."
 
 
