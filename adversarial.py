@@ -196,7 +196,7 @@ def main(argv=None):
 
     if "robustness" in args.figures:
         sizes = np.array(sorted(set(args.curve)))
-        budget = setting.spend(eps=sizes * setting.unit)
+        budget = setting.fresh_budget(eps=sizes * setting.unit)
         measured = robustness.measure(network, sampled, setting.aims(sample.labels), budget, names)
         result = robustness.Robustness(setting, sample, sizes, measured)
         output.show("robustness", curves, result)

@@ -1,6 +1,6 @@
 """What models read in attacked images: a few under each attack, every target, other models."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,16 @@ class Examples:
 
 
 def examples(
-    network: Model, setting: Setting, images: ndarray, labels: ndarray, numbers: list[int], attacks
+    network: Model,
+    setting: Setting,
+    images: ndarray,
+    labels: ndarray,
+    numbers: list[int],
+    attacks: Iterable[str],
 ) -> Examples:
     """Return the images (n, 48, 48, 1) of these numbers under each of the attacks, by name."""
     images, labels, attacked = images[numbers], labels[numbers], {}
-    aims, budget = setting.aims(labels), setting.spend()
+    aims, budget = setting.aims(labels), setting.fresh_budget()
     for name in attacks:
         found = registry.load(name).perturb(network, images, aims, budget)
         sizes = {
@@ -87,7 +92,7 @@ def targets(
             if len(own := candidates[labels[candidates] == code])
         ]
     )
-    labels, budget = labels[numbers], setting.spend(targeted=True)
+    labels, budget = labels[numbers], setting.fresh_budget(targeted=True)
     attacked = np.repeat(images[numbers][:, np.newaxis], NUM_CLASSES, axis=1)
     bar = tqdm(labels, desc="targets", unit=" faces", delay=2, disable=None)
     for row, label in enumerate(bar):
@@ -121,7 +126,12 @@ class Transfer:
 
 
 def transfer(
-    networks: Mapping[str, Model], setting: Setting, images: ndarray, sample: Sample, attacks, seen
+    networks: Mapping[str, Model],
+    setting: Setting,
+    images: ndarray,
+    sample: Sample,
+    attacks: Iterable[str],
+    seen: Mapping[str, int],
 ) -> Transfer:
     """Return what networks predict of the sample's images (n, 48, 48, 1), made to fool the first.
 
@@ -132,7 +142,7 @@ def transfer(
     names = dict.fromkeys([CLEAN, registry.CONTROL, *sized])
     predictions = {name: np.empty((len(networks), len(images)), np.int64) for name in names}
     source, *_ = networks.values()
-    aims, budget = setting.aims(sample.labels), setting.spend()
+    aims, budget = setting.aims(sample.labels), setting.fresh_budget()
     parts = engine.batches(len(images), BATCH_SIZE)
     for part in tqdm(parts, desc="transfer", unit=" batches", delay=2, disable=None):
         for name in names:

@@ -42,7 +42,7 @@ class Setting:
         """Return bool (n,): the target is predicted or, without one, not the true label."""
         return (predictions == self.aims(labels)) == (self.target is not None)
 
-    def spend(self, **changes) -> Budget:
+    def fresh_budget(self, **changes) -> Budget:
         """Return the budget with these changes and a generator that begins at the seed."""
         return replace(self.budget, generator=np.random.default_rng(self.seed), **changes)
 
