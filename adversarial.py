@@ -186,13 +186,13 @@ def main(argv=None):
     others = {str(run): prediction.logits_model(checkpoints.load(run)[0]) for run in args.transfer}
 
     if "examples" in args.figures:
-        result = outcomes.examples(network, setting, images, labels, args.images, names)
-        output.show("examples", examples, result)
+        attacked = outcomes.examples(network, setting, images, labels, args.images, names)
+        output.show("examples", examples, attacked)
 
     if "targets" in args.figures:
         candidates = Sample.even(labels, args.faces).numbers
-        result = outcomes.targets(network, setting, images, labels, candidates)
-        output.show("targets", targets, result)
+        moved = outcomes.targets(network, setting, images, labels, candidates)
+        output.show("targets", targets, moved)
 
     if "robustness" in args.figures:
         sizes = np.array(sorted(set(args.curve)))
@@ -204,8 +204,8 @@ def main(argv=None):
 
     if others:
         readers = {str(args.model): network} | others
-        result = outcomes.transfer(readers, setting, sampled, sample, names, seen)
-        output.show("transfer", transfer, result)
+        answers = outcomes.transfer(readers, setting, sampled, sample, names, seen)
+        output.show("transfer", transfer, answers)
 
     output.finish(f"See which pixels the model decides by: python saliency.py --model {args.model}")
 

@@ -127,7 +127,7 @@ def main(argv=None):
         layer: responses.layer_units(model, layer, args.filters, maps=layer in output_layers)
         for layer in [*ascent_layers, *output_layers]
     }
-    held_out = load_held_out(args) if parts & {"outputs", "top"} else None
+    held_out = load_held_out(args) if parts & {"outputs", "top"} else ()
     output = Output(args.out, argv=argv, models=[args.model])
     options = maximise.Options(
         steps=args.steps,

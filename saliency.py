@@ -198,7 +198,7 @@ def explain(args, names, options, logits, images, labels, probabilities):
             name: maps.mask_unimportant(inputs, values, keep=args.keep)
             for name, values in importances.items()
         },
-        areas=checked and checked.areas(),
+        areas=checked.areas() if checked else None,
         completeness_error=error,
     )
     return explained, checked

@@ -43,7 +43,7 @@ def main():
             shutil.copyfileobj(packed, file)
         ours = MEASURE.format(work=OURS.format(path=str(plain), cache=str(cache)))
         pandas = MEASURE.format(work=PANDAS.format(path=str(plain)))
-        measured = {"cold": [], "cached": [], "pandas str.split": []}
+        measured: dict[str, list] = {"cold": [], "cached": [], "pandas str.split": []}
         for _ in range(args.rounds):
             shutil.rmtree(cache, ignore_errors=True)
             measured["cold"].append(timing.in_process(ours))

@@ -22,7 +22,7 @@ def alternate(contenders, *, rounds):
         contenders: dictionary of name -> function without arguments; each is called once before.
         rounds: how often each is measured.
     """
-    seconds = {name: [] for name in contenders}
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for work in contenders.values():
         work()
     for _ in range(rounds):
@@ -97,7 +97,7 @@ def in_processes(contenders, *, rounds):
             oneDNN.
         rounds: how often each is run.
     """
-    printed = {name: [] for name in contenders}
+    printed: dict[str, list] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, code in contenders.items():
             printed[name].append(in_process(code, environment=default_environment()))

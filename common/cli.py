@@ -55,16 +55,24 @@ def add_seed(options: argparse.ArgumentParser) -> None:
 
 def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
     """Add `--model`: one run, or several where `many`."""
-    options.add_argument(
-        "--model",
-        metavar="RUN",
-        type=Path,
-        nargs="+" if many else None,
-        action=_Runs if many else None,
-        default=[Path("pretrained/cnn")] if many else Path("pretrained/cnn"),
-        help=("run folders, or folders of such, averaged" if many else "run folder")
-        + " (default: pretrained/cnn)",
-    )
+    if many:
+        options.add_argument(
+            "--model",
+            metavar="RUN",
+            type=Path,
+            nargs="+",
+            action=_Runs,
+            default=[Path("pretrained/cnn")],
+            help="run folders, or folders of such, averaged (default: pretrained/cnn)",
+        )
+    else:
+        options.add_argument(
+            "--model",
+            metavar="RUN",
+            type=Path,
+            default=Path("pretrained/cnn"),
+            help="run folder (default: pretrained/cnn)",
+        )
 
 
 def add_images(options: argparse.ArgumentParser, default: list[int]) -> None:

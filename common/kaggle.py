@@ -44,7 +44,7 @@ def write_submission(
     _check_one_each(ids, predictions, "predictions")
     rows = [[label] for label in predictions]
     if form == "homework":
-        rows = [SUBMISSION_HEADER, *zip(ids, predictions, strict=True)]
+        rows = [SUBMISSION_HEADER, *map(list, zip(ids, predictions, strict=True))]
     _write_rows(path, rows)
 
 
@@ -64,7 +64,8 @@ def check_submission(path: Path, ids: np.ndarray) -> int:
     expected = _checked_ids(ids).astype(str).tolist()
     rows = _read_rows(path)
     if rows and rows[0] == SUBMISSION_HEADER:
-        wanted, seen = set(expected), {}
+        wanted = set(expected)
+        seen: dict[str, int] = {}
         for number, row in enumerate(rows[1:], start=2):
             _check_columns(path, number, row, SUBMISSION_HEADER)
             identifier, label = row

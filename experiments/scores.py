@@ -74,7 +74,7 @@ def main(argv=None):
     for views in prediction.VIEWS:
         alone = [row for row in rows if row["network"] in map(str, compact)]
         alone = [row for row in alone if row["views"] == views]
-        mean, half = metrics.mean_interval([row["accuracy"] for row in alone])
+        mean, half = metrics.mean_interval(np.array([row["accuracy"] for row in alone]))
         likelihoods = [row["negative log-likelihood"] for row in alone]
         rows.append(
             alone[0]

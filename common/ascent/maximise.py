@@ -72,7 +72,7 @@ class Ascent:
         return replace(self, **snapshots)
 
 
-def white_noise(units: Sequence[int], *, seed: int) -> np.ndarray:
+def white_noise(units: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
     """Return the images that ascent starts from, float32 (n, 48, 48), uniform around mid-grey.
 
     The noise of a unit depends on its number and the seed alone, so that a filter's picture is the
@@ -85,7 +85,7 @@ def white_noise(units: Sequence[int], *, seed: int) -> np.ndarray:
 def ascend(
     model: keras.Model,
     layer: str,
-    units: Sequence[int],
+    units: Sequence[int] | np.ndarray,
     options: Options,
     *,
     start: np.ndarray,
@@ -110,7 +110,7 @@ def ascend(
 
     Source: Erhan et al. 2009; for the regularised kind Olah et al. 2017, "Feature Visualization".
     """
-    units = responses.layer_units(model, layer, units)
+    chosen_units = responses.layer_units(model, layer, units)
     kept = np.unique(np.asarray(options.snapshots or [options.steps], dtype=np.int64))
     if kept[0] < 0 or kept[-1] > options.steps:
         raise ValueError(
@@ -124,7 +124,7 @@ def ascend(
     activations = np.empty((len(kept), len(start)), np.float32)
     for first in range(0, len(start), options.batch):
         batch = slice(first, first + options.batch)
-        chosen = tf.constant(units[batch])
+        chosen = tf.constant(chosen_units[batch])
         parameters = tf.constant(start[batch], tf.float32)
         for step in range(int(kept[-1]) + 1):
             for place in np.flatnonzero(kept == step):
@@ -133,7 +133,7 @@ def ascend(
                 parameters = climb(parameters, chosen, tf.constant(moves[step], tf.int32))
                 if progress is not None:
                     progress(len(chosen))
-    return Ascent(layer, options.regularised, units, kept, images, activations)
+    return Ascent(layer, options.regularised, chosen_units, kept, images, activations)
 
 
 def dominant_frequency(images: np.ndarray) -> np.ndarray:

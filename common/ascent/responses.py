@@ -31,7 +31,11 @@ class TopActivations:
 
 
 def layer_units(
-    model: keras.Model, layer: str, wanted: Sequence[int] | None = None, *, maps: bool = False
+    model: keras.Model,
+    layer: str,
+    wanted: Sequence[int] | np.ndarray | None = None,
+    *,
+    maps: bool = False,
 ) -> np.ndarray:
     """Return the unit numbers of a layer, int64 (n,): those wanted, checked, or else all.
 
@@ -92,7 +96,7 @@ def top_activating(
     count: int,
     *,
     among: np.ndarray | None = None,
-    units: Sequence[int] | None = None,
+    units: Sequence[int] | np.ndarray | None = None,
     activated: bool = True,
     batch: int = BATCH,
     progress: Callable[[int], object] | None = None,

@@ -142,7 +142,7 @@ def round_to_8_bits(images: ndarray) -> ndarray:
 
 def vanished(direction: ndarray) -> ndarray:
     """Return bool (n,): `steepest` found a gradient of zero throughout, nothing to follow."""
-    return ~direction.reshape(len(direction), -1).any(1)
+    return np.logical_not(direction.reshape(len(direction), -1).any(axis=1))
 
 
 # ------------------------------------------------------------------------------ arrays and checks

@@ -61,7 +61,7 @@ class Robustness:
             for name, array in self.measured.predictions.items()
             if name != registry.CONTROL
         }
-        return max(reversed(hits), key=hits.get) if hits else registry.CONTROL
+        return max(reversed(hits), key=lambda name: hits[name]) if hits else registry.CONTROL
 
 
 def measure(

@@ -8,11 +8,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import BinaryIO
 
 from common.data import foreign
 
@@ -30,7 +29,7 @@ class File:
 
     name: str
     parts: tuple[str, ...]  # folders and file name, from the source's own name down
-    open: Callable[[], AbstractContextManager[BinaryIO]]
+    open: Callable[[], AbstractContextManager]
     nesting: int = 0
 
 
@@ -104,16 +103,19 @@ def members(file: File, head: bytes, stack: contextlib.ExitStack) -> list[File] 
             if len(content) > MAX_NESTED_ZIP_BYTES:
                 raise ValueError(f"{file.name}: too large for a packed zip; unpack the outer one")
             stream = io.BytesIO(content)
-        archive = stack.enter_context(zipfile.ZipFile(stream))
-        infos = ((info, info.filename, info.file_size) for info in archive.infolist())
-        is_file, opener = (lambda info: not info.is_dir()), archive.open
+        packed = stack.enter_context(zipfile.ZipFile(stream))
+        infos: Iterable = (
+            (info.filename, info.file_size, not info.is_dir(), partial(packed.open, info))
+            for info in packed.infolist()
+        )
     else:
-        archive = stack.enter_context(tarfile.TarFile(fileobj=stream))
-        infos = ((info, info.name, info.size) for info in archive)
-        is_file, opener = tarfile.TarInfo.isreg, archive.extractfile
+        tape = stack.enter_context(tarfile.TarFile(fileobj=stream))
+        infos = (
+            (info.name, info.size, info.isreg(), partial(tape.extractfile, info)) for info in tape
+        )
 
     members, total = [], 0
-    for count, (info, name, size) in enumerate(infos, start=1):
+    for count, (name, size, is_file, opener) in enumerate(infos, start=1):
         path = name.replace("\\", "/")
         shown = name if name.isprintable() else ascii(name)
         if path.startswith("/") or ".." in path.split("/"):
@@ -124,12 +126,12 @@ def members(file: File, head: bytes, stack: contextlib.ExitStack) -> list[File] 
         if path == foreign.WORKBOOK:
             raise ValueError(f"{file.name}: this is an Excel workbook (xlsx): save it as CSV")
         parts = tuple(part for part in path.split("/") if part not in ("", "."))
-        if parts and is_file(info) and not any(map(is_hidden, parts)):
+        if parts and is_file and not any(map(is_hidden, parts)):
             members.append(
                 File(
                     name=f"{file.name}:{shown}",
                     parts=file.parts + parts,
-                    open=partial(opener, info),
+                    open=opener,
                     nesting=file.nesting + 1,
                 )
             )

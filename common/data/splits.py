@@ -143,8 +143,12 @@ def save_images(folder: Path, dataset: loading.Dataset) -> None:
     )
 
 
-def load_images(run: Path | str, split: Split) -> matching.Fingerprints | None:
-    """Return what identifies the images of a run, from its folder or one above; None without."""
+def load_images(run: Path | str, split: Split, dataset: loading.Dataset) -> matching.Fingerprints:
+    """Return what identifies the images of a run, from its folder or one above.
+
+    Raises:
+        ValueError: there is nothing, so that only the run's own data will do, which these are not.
+    """
     for folder in (Path(run), *Path(run).parents[:2]):
         try:
             arrays = storage.read_arrays(folder / IMAGES)
@@ -152,7 +156,11 @@ def load_images(run: Path | str, split: Split) -> matching.Fingerprints | None:
                 return matching.Fingerprints(arrays["exact"], arrays["outline"])
         except Exception:  # none, damaged or something else: look further up
             continue
-    return None
+    raise ValueError(
+        f"{run}: expected the data it was trained on (hash {split.data_hash[:16]}), found "
+        f"{dataset.data_hash[:16]} in {dataset.source}, and no {IMAGES} of the run to find its "
+        "images by: pass the --data of the run"
+    )
 
 
 def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
@@ -165,9 +173,7 @@ def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
     if theirs.data_hash == dataset.data_hash:
         groups = pixels.duplicate_groups(dataset.train_images)
         return np.isin(groups, groups[theirs.train_rows])
-    known = load_images(run, theirs)
-    if known is None:
-        check(theirs, dataset)
+    known = load_images(run, theirs, dataset)
     return matching.seen(known, theirs.train_rows, dataset.train_images)
 
 
@@ -213,9 +219,7 @@ def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dat
     dataset = loading.load(source)
     if held.data_hash == dataset.data_hash:
         return dataset, held
-    known = load_images(run, held)
-    if known is None:
-        check(held, dataset)
+    known = load_images(run, held, dataset)
     images, labels = dataset.train_images, dataset.train_labels
     if dataset.test_labels is not None:
         images = np.concatenate([images, dataset.test_images])

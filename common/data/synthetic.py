@@ -41,7 +41,7 @@ ACTIONS = {
 }
 STRENGTHS = ("cheek", "nose_wrinkle", "frown", "forehead", "fold", "opening", "teeth")  # 0 to 1
 # fmt: off
-PROTOTYPES = (  # what is not named stays at rest; "apart" adds AU 25
+PROTOTYPES: tuple[tuple[str, dict], ...] = (  # what is not named stays at rest; "apart" adds AU 25
     ("neutral", dict()),
     # AU 6 + 12; the same, lips apart
     ("happy", dict(cheek=0.8, lid_lower=0.025, fold=0.8, mouth_width=0.38, corner=-0.17)),
@@ -94,7 +94,7 @@ EXTRAS = dict(long_hair=0.3, bald=0.08, beard=0.18, glasses=0.12, hand=0.06)  # 
 
 def draw_dataset(
     num_train: int = 3500, num_test: int = 700, *, seed: int = 0
-) -> list[np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Return `(train_images, train_labels, test_images, test_labels)`, the same for the same seed.
 
     Images are uint8 (n, 48, 48), labels int64 (n,). Train and test come from two separate random

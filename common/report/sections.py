@@ -157,7 +157,8 @@ def _comparison(sources, section):
     try:
         for run in named.values():
             records.read(run)
-        compared = compared_runs.compare(named, [tuple(named)])
+        first, second = named
+        compared = compared_runs.compare(named, [(first, second)])
         folder = sources.folder / "_and_".join(names)
         output = outputs.Output(folder, command=sources.command, models=named.values())
         output.show("comparison", compared_runs, compared, title=title)

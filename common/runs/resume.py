@@ -107,7 +107,8 @@ def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: 
         storage.atomic_write(states / f"epoch-{epoch:05d}.npz") as temporary,
         temporary.open("wb") as file,
     ):
-        np.savez(file, record=packed, **{f"array/{name}": array for name, array in arrays.items()})
+        stored: dict[str, Any] = {f"array/{name}": array for name, array in arrays.items()}
+        np.savez(file, record=packed, **stored)
     for old in sorted(states.glob("epoch-*.npz"))[:-GENERATIONS]:
         old.unlink()
 

@@ -34,7 +34,7 @@ def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
 def check_comparable(run: Path | str, dataset: loading.Dataset, split: splits.Split) -> None:
     """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
     splits.check(splits.load(Path(run) / "split.npz"), dataset)
-    comparison.table({"run": run})  # raises unless it is finished
+    comparison.table({"run": Path(run)})  # raises unless it is finished
     if not np.array_equal(records.load_predictions(run)[0], split.validation_rows):
         raise ValueError(
             f"{run}: expected the validation rows of this run, found others: take a run with the "

@@ -18,7 +18,7 @@ def draw(result) -> Figure:
     perturbations = result.images - result.originals[:, np.newaxis]
     factor = tiles.magnification(perturbations)
     figure = style.new_figure(15, 1.13 * len(labels) + 0.9)
-    left, right = figure.subfigures(1, 2, wspace=0.02)
+    left, right = np.asarray(figure.subfigures(1, 2, wspace=0.02))
     left.suptitle("what the model reads (green: the target)", fontsize=10)
     right.suptitle(f"the perturbations, magnified x {factor:,.0f}", fontsize=10)
     faces, marks = (

@@ -1,6 +1,7 @@
 """The confusion matrix, and in sentences what it shows."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def draw(result: comparison.Evaluation) -> Figure:
     for (row, column), count in np.ndenumerate(counts):
         fraction = fractions[row, column]
         colour = "white" if fraction >= WHITE_FROM else "black"
-        centred = {"ha": "center", "va": "center", "color": colour}
+        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         axes.text(
             column,
             row - 0.1,

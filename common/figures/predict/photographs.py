@@ -69,7 +69,7 @@ def draw(photo: Photograph) -> Figure:
     wide = min(max(tall * width / height, tall / 2), PHOTO_SIZE[0])
     beside = across * CELL_SIZE[0] if count > 1 else CELL_SIZE[0] / 1.4
     figure = style.new_figure(wide + beside, tall + 0.5)
-    left, right = figure.subfigures(1, 2, width_ratios=[wide, beside])
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[wide, beside]))
     labels = np.argmax(photo.probabilities, axis=1)
 
     axes = left.subplots()
