@@ -87,7 +87,9 @@ def match(known: Fingerprints, held_out: np.ndarray, images: np.ndarray) -> np.n
 
 
 def seen(known: Fingerprints, trained: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Return bool (k,): the image, or one that can be taken for it, was trained on.
+    """Return bool (k,): the image was trained on, itself or in another encoding.
+
+    As in `match`, an image belongs to the known one that it is nearest to, if it is near.
 
     Args:
         known: of all images of the run.
@@ -96,9 +98,11 @@ def seen(known: Fingerprints, trained: np.ndarray, images: np.ndarray) -> np.nda
     """
     given = fingerprints(images)
     was_seen = np.isin(given.exact, known.exact[trained])
-    left = np.flatnonzero(~was_seen)
-    for _, row, _ in _near(known.outline[trained], given.outline[left]):
-        was_seen[left[row]] = True
+    left = np.flatnonzero(~np.isin(given.exact, known.exact))
+    others = np.setdiff1d(np.arange(len(known.exact)), trained)
+    wanted = np.concatenate([trained, others])  # of equals the first is taken
+    for _, row, number in _near(known.outline[wanted], given.outline[left]):
+        was_seen[left[row]] = number < len(trained)
     return was_seen
 
 

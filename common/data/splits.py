@@ -233,6 +233,6 @@ def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dat
             f"{dataset.source}: pass its --data, or score it on all these images with --rows all"
         )
     print(f"{dataset.source} is another copy of the data: {share} are there, and those count.")
-    seen = matching.seen(known, held.train_rows, images)
-    rows = Split(np.flatnonzero(seen), found[positions], held.seed, dataset.data_hash, positions)
+    seen = np.flatnonzero(matching.seen(known, held.train_rows, images))
+    rows = Split(seen, found[positions], held.seed, dataset.data_hash, positions)
     return replace(dataset, train_images=images, train_labels=labels), rows
