@@ -1,4 +1,124 @@
-"""What two scripts share: one topic a module."""
+"""What the scripts share: each room one topic, each module one thing.
+
+`tests/test_house.py` says which room may import which.
+
+common/
+  cli.py                          flags that scripts share; errors in one line
+  labels.py                       the seven expressions, their codes, the shape of an image
+  metrics.py                      accuracy, F1, calibration, tests, and their intervals
+  comparison.py                   finished runs side by side, and beside the report
+  kaggle.py                       the submission file and its check
+  outputs.py                      files, captions and sentences of a script; manifest.json
+  runs/                           run folders
+    storage.py                    atomic files, JSON, hashes
+    records.py                    what a finished run recorded of itself
+    provenance.py                 command, seed, versions, commit, machine
+    resume.py                     creating a run, and going on after a kill
+    lock.py                       one process at a time in a folder
+  data/                           FER-2013 in any layout
+    loading.py                    a data set from any path, cached
+    tables.py                     CSV tables and their layouts
+    folders.py                    image files, one folder a class
+    archives.py                   zip, tar and gzip, guarded against bombs
+    foreign.py                    what a file is that holds no data set
+    matching.py                   the images of a run in another copy of the data
+    splits.py                     who held out what, and whether rows fit a run
+    pixels.py                     images as a model takes them; identical images
+    synthetic.py                  synthetic faces that need no download
+    photos.py                     photographs, and the faces found in them
+  models/                         networks
+    registry.py                   networks by name
+    cnn.py                        the CNN of the report
+    dnn.py                        the DNN of the report
+    compact.py                    a residual CNN with a third of the multiplications
+    blocks.py                     layers that networks share
+    checkpoints.py                weights: saving, and loading without executing anything
+    prediction.py                 probabilities, batch by batch, averaged over views
+  training/                       labelled images to a finished run
+    experiment.py                 one experiment from data to submission
+    recipes.py                    optimizers, schedules and losses by name
+    augment.py                    augmentation by name, a whole batch at a time
+    batches.py                    batches that depend on seed and step alone
+    fitting.py                    training that resumes bit for bit
+    keep_run.py                   everything on disk after every epoch
+    precise_batch_norm.py         batch-norm statistics estimated on plain images
+    devices.py                    processor or GPU, and the precision
+    distillation.py               soft targets from finished runs
+    pseudo_labels.py              removed labels, pseudo-labels and their statistics
+  attribution/                    which pixels a decision rests on
+    registry.py                   methods by name
+    engine.py                     contract, checks and passes that methods share
+    gradient.py                   the plain gradient
+    gradient_times_input.py       gradient times pixel
+    smooth_gradient.py            SmoothGrad
+    integrated_gradients.py       integrated gradients
+    guided_backpropagation.py     guided backpropagation
+    grad_cam.py                   Grad-CAM
+    layer_cam.py                  LayerCAM
+    occlusion.py                  occlusion
+    maps.py                       masks, mean maps, shares of face regions
+    faithfulness.py               deletion, insertion, randomised weights
+  ascent/                         what excites a unit
+    maximise.py                   gradient ascent for many units at once
+    fast_convolution.py           convolutions that compute only the filter in question
+    responses.py                  what units put out, and their top activations
+  attacks/                        adversarial images
+    registry.py                   attacks by name, and the budget of an attack
+    engine.py                     gradients, steps and projections
+    fgsm.py                       FGSM
+    pgd.py                        PGD
+    mi_fgsm.py                    MI-FGSM
+    deepfool.py                   DeepFool
+    noise.py                      random noise, the control
+    setting.py                    what is attacked, how and to which end
+    outcomes.py                   examples, every target, transfer to other models
+    robustness.py                 accuracy by size; the smallest perturbation that fools
+  figures/                        table, sentences and drawing of each result
+    style.py                      the look of all figures
+    training/                     train_cnn.py, train_dnn.py, semi_supervised.py
+      curves.py                   loss and accuracy by epoch
+      compared_runs.py            two or three runs, on the same images
+      pseudo_labels.py            how many pseudo-labels, and how many are right
+      self_training.py            gain by share of removed labels
+      accuracy_by_minutes.py      validation accuracy by minutes of training
+    predict/                      predict.py
+      photographs.py              a photograph with the expression of each face
+    confusion/                    confusion.py
+      matrix.py                   the confusion matrix
+      calibration.py              reliability diagram
+      mistakes.py                 the most confident mistakes
+      typical.py                  the most confident hits
+      versus.py                   two models on the same images
+      against_report.py           the report's fractions beside ours
+      pages.py                    pages of captioned faces
+    saliency/                     saliency.py
+      explained_faces.py          faces, maps, masked faces
+      faithfulness.py             deletion and insertion curves
+      mean_map.py                 mean map of each emotion
+    filters/                      filter_vis.py
+      ascent.py                   images that excite the filters of a layer
+      outputs.py                  what the filters put out for one image
+      top_activations.py          the faces that excite each filter most
+      classes.py                  images that excite each emotion
+      sheet.py                    sheets of up to 256 small images
+      animation.py                ascent as an animated GIF
+    adversarial/                  adversarial.py
+      examples.py                 original, perturbation, adversarial image
+      targets.py                  any emotion into any other
+      robustness.py               accuracy by size of the perturbation
+      smallest.py                 the smallest perturbation by emotion
+      transfer.py                 other models on the same adversarial images
+      tiles.py                    faces as small captioned pictures
+    report/                       report.py
+      overview.py                 the most telling figures on one sheet
+  report/                         the page
+    contents.py                   what it shows, and the numbers that the report published
+    stages.py                     the scripts it runs, and which are finished
+    sections.py                   its parts, made of manifests
+    results.py                    tables and figures of results/
+    page.py                       one HTML file that needs no network
+    page.html                     its template
+"""
 
 import os
 
