@@ -35,7 +35,7 @@ def test_the_notebook_runs(small_data, tmp_path):
         flags=re.MULTILINE,
     )
     (tmp_path / "cells.py").write_text(script, encoding="utf-8")
-    (tmp_path / "IPython").mkdir()
+    (tmp_path / "IPython").mkdir()  # beside cells.py, so that only the cells import it
     (tmp_path / "IPython" / "display.py").write_text(STAND_IN, encoding="utf-8")
     project = tmp_path / "upload" / "project"
     project.mkdir(parents=True)
@@ -49,7 +49,6 @@ def test_the_notebook_runs(small_data, tmp_path):
             **os.environ,
             "DATA": str(small_data),
             "EPOCHS": "1",
-            "PYTHONPATH": str(tmp_path),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         capture_output=True,
