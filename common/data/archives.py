@@ -165,7 +165,10 @@ def members(file: File, head: bytes, stack: contextlib.ExitStack) -> list[File] 
     if file.nesting or isinstance(stream, _Counted):  # no cheap way back in these
         stream = _spooled(stream, stack)
     if is_zip:
-        storage.check_directory(stream, MAX_ROWS)
+        try:
+            storage.check_directory(stream, MAX_ROWS)
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from error
         packed = stack.enter_context(zipfile.ZipFile(stream))
         infos: Iterable = (
             (info.filename, info.file_size, not info.is_dir(), partial(packed.open, info))

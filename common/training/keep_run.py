@@ -31,6 +31,8 @@ class KeepRun(keras.callbacks.Callback):
         for path, arrays, record in resume.states(self.folder):
             try:
                 schema.check_state(path, arrays, record)
+                if len(record["history"]) != int(path.stem.removeprefix("epoch-")):
+                    raise ValueError(f"{path}: expected the epochs that its name says")
                 for index, variable in enumerate(variables):
                     if arrays[f"{index:04d}"].shape != tuple(variable.shape):
                         raise ValueError(f"{path}: expected the variables of this network")
