@@ -96,7 +96,7 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        resume.restore_flags(args, options)
+        resume.restore_flags(args, options, argv)
     import numpy as np
 
     from common.data import splits

@@ -43,7 +43,7 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        resume.restore_flags(args, options)
+        resume.restore_flags(args, options, argv)
     from common.training import experiment
 
     experiment.train(args, args.architecture)

@@ -41,7 +41,7 @@ def main(argv=None):
     options = build_parser()
     args = options.parse_args(argv)
     if args.resume:
-        resume.restore_flags(args, options)
+        resume.restore_flags(args, options, argv)
     from common import outputs
     from common.figures.training import compared_runs
     from common.training import experiment

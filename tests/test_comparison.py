@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from common import comparison, metrics
 from common.labels import CLASS_NAMES
-from common.runs import records
+from common.runs import records, schema, storage
 
 GENERATOR = np.random.default_rng(5)
 LABELS = GENERATOR.permutation(np.arange(350) % 7)
@@ -333,4 +333,11 @@ def test_history(make_run):
     with pytest.raises(ValueError, match="no epoch"):
         records.load_history(run)
     (run / "history.csv").write_text("epoch,loss\n1,2.5\n2,1.5\n")
-    assert records.load_history(run) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]
+    with pytest.raises(ValueError, match=r"history\.csv, epoch 1: expected accuracy, .*found none"):
+        records.load_history(run)
+    rows = [dict.fromkeys(schema.HISTORY, 0.5) | {"epoch": epoch} for epoch in (1, 2)]
+    storage.write_table(run / "history.csv", rows)
+    assert records.load_history(run) == rows
+    storage.write_table(run / "history.csv", [rows[0], rows[1] | {"loss": float("nan")}])
+    with pytest.raises(ValueError, match=r"epoch 2: expected loss to be a number.*found nan"):
+        records.load_history(run)

@@ -1,7 +1,9 @@
 """The architectures against the report's tables, fused statistics, and loading of weights."""
 
+import io
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -164,6 +166,30 @@ def test_weights_other_than_the_measured_ones_are_refused(tmp_path):
     checkpoints.save(tmp_path / "model.keras", registry.build("dnn"), "dnn")
     with pytest.raises(ValueError, match="expected the weights with SHA-256"):
         checkpoints.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    model = registry.build("dnn")
+    weights = model.get_weights()
+    weights[-1][3] = value
+    model.set_weights(weights)
+    checkpoints.save(tmp_path / "model.keras", model, "dnn")
+    with pytest.raises(ValueError, match=r"model\.keras, logits/bias: expected finite.*found 1 of"):
+        checkpoints.load_weights("dnn", tmp_path / "model.keras")
+
+
+def test_weights_that_unpack_to_much_are_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    stored = io.BytesIO()
+    with h5py.File(stored, "w") as file:
+        file.create_dataset("a/b", (2**29,), "u1", chunks=(2**20,), fillvalue=0)
+        file.create_dataset("a/c", (1,), "u1")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", stored.getvalue())
+    assert path.stat().st_size < 10_000
+    with pytest.raises(ValueError, match=r"model\.keras: expected .*at most 536,870,912 bytes"):
+        checkpoints.load_weights("dnn", path)
 
 
 def test_logits_come_before_the_probabilities():

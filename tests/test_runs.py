@@ -74,18 +74,76 @@ def test_two_generations_of_state_are_kept_and_a_damaged_one_is_passed_over(tmp_
     assert resume.load_state(tmp_path) is None
 
 
+def restored(folder, *flags):
+    args = parse(folder, "--resume", *flags)
+    resume.restore_flags(args, options(), ["--out", str(folder), "--resume", *flags])
+    return args
+
+
 def test_resume_recalls_the_flags(tmp_path):
     resume.create(parse(tmp_path, "--epochs", "7", "--recipe", "adamw"), architecture="cnn")
-    args = parse(tmp_path, "--resume")
-    resume.restore_flags(args, options())
+    args = restored(tmp_path)
     assert (args.epochs, args.recipe, args.seed) == (7, "adamw", 0)
     assert resume.create(args, architecture="cnn")["flags"]["epochs"] == 7
     with pytest.raises(ValueError, match="started with architecture cnn, found dnn"):
         resume.create(args, architecture="dnn")
     with pytest.raises(ValueError, match="started with --epochs 7, found 9"):
-        resume.restore_flags(parse(tmp_path, "--resume", "--epochs", "9"), options())
+        restored(tmp_path, "--epochs", "9")
+    with pytest.raises(ValueError, match="started with --epochs 7, found 80"):
+        restored(tmp_path, "--epochs", "80")  # the default, typed
+    assert restored(tmp_path, "--epochs", "7").epochs == 7
     with pytest.raises(ValueError, match="expected a run to resume"):
-        resume.restore_flags(parse(tmp_path / "other", "--resume"), options())
+        restored(tmp_path / "other")
+
+
+def test_resume_takes_other_data_and_another_rate_and_records_them(tmp_path):
+    begun = resume.create(parse(tmp_path, "--data", "here"), architecture="cnn", data_hash="d")
+    moved = restored(tmp_path, "--data", "there")
+    assert moved.data == "there"
+    with pytest.raises(ValueError, match="was started with data_hash d, found e"):
+        resume.create(moved, architecture="cnn", data_hash="e")
+    assert storage.read_json(tmp_path / "config.json")["flags"]["data"] == "here"
+    config = resume.create(moved, architecture="cnn", data_hash="d")
+    assert config["flags"]["data"] == "there"
+    assert config["command"] == begun["command"]
+    slower = restored(tmp_path, "--learning-rate", "0.25")
+    config = resume.create(slower, architecture="cnn", data_hash="d")
+    assert config["command"].startswith(begun["command"] + "; python ")
+    assert restored(tmp_path).learning_rate == 0.25
+    assert storage.read_json(tmp_path / "config.json") == config
+    storage.write_json(tmp_path / "metrics.json", {})
+    with pytest.raises(ValueError, match="is finished"):
+        resume.create(restored(tmp_path, "--learning-rate", "0.1"), architecture="cnn")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("epochs", "x"),
+        ("epochs", None),
+        ("epochs", 0),
+        ("epochs", [3]),
+        ("batch_size", 2.5),
+        ("recipe", "lion"),
+        ("recipe", {}),
+        ("tensorboard", "yes"),
+        ("learning_rate", float("nan")),
+    ],
+)
+def test_a_damaged_flag_is_refused_on_resuming(tmp_path, flag, value):
+    config = resume.create(parse(tmp_path), architecture="cnn")
+    config["flags"][flag] = value
+    storage.write_json(tmp_path / "config.json", config)
+    message = rf"config\.json, flags: expected what --{flag.replace('_', '-')} takes, found"
+    with pytest.raises(ValueError, match=message):
+        restored(tmp_path)
+
+
+def test_flags_of_before_are_recalled(tmp_path):
+    config = resume.create(parse(tmp_path), architecture="cnn")
+    config["flags"] |= {"batch_statistics": "plain", "gone": {"x": 1}}
+    storage.write_json(tmp_path / "config.json", config)
+    assert restored(tmp_path).batch_statistics == "precise"
 
 
 def test_what_a_kill_left_half_written_is_gone_after_resuming(tmp_path):

@@ -1,6 +1,8 @@
 """Batches, recipes, and a run that ends the same however often it is killed."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +161,70 @@ def test_a_loss_that_is_no_number_is_one_line(small_data, tmp_path):
     flags = ["--data", str(small_data), "--epochs", "3", "--out", str(tmp_path / "run")]
     with pytest.raises(ValueError, match="choose a lower --learning-rate"):
         train_dnn.main([*flags, "--recipe", "report", "--learning-rate", "1e38"])
+    kept = {path.name for path in (tmp_path / "run").iterdir() if path.name[0] != "."}
+    assert kept == {"config.json", "split.npz", "images.npz"}
+
+
+def test_one_step_to_weights_beyond_all_numbers_keeps_nothing_and_a_lower_rate_goes_on(
+    small_data, tmp_path
+):
+    import train_dnn
+
+    run = tmp_path / "run"
+    flags = ["--data", str(small_data), "--epochs", "1", "--batch-size", "4096"]
+    with pytest.raises(ValueError, match="in epoch 1, which is not kept: choose a lower --learn"):
+        train_dnn.main([*flags, "--recipe", "report", "--learning-rate", "1e30", "--out", str(run)])
+    assert not (run / "state").exists()
+    assert not (run / "model.keras").exists()
+    train_dnn.main(["--resume", "--out", str(run), "--learning-rate", "1e-3"])
+    assert pd.read_csv(run / "history.csv")["learning_rate"][0] == pytest.approx(1e-3)
+    assert all(np.isfinite(array).all() for array in checkpoints.load(run)[0].get_weights())
+
+
+def test_an_epoch_that_is_not_finite_leaves_the_one_before_to_go_on_from(
+    small_data, tmp_path, monkeypatch
+):
+    import train_dnn
+    from common.training import keep_run
+
+    save = resume.save_state
+
+    def spoil(folder, epoch, arrays, record):
+        """Let the next epoch end in NaN weights, as a rate that is too high does."""
+        save(folder, epoch, arrays, record)
+        monkeypatch.setattr(
+            keep_run.KeepRun, "_variables", staticmethod(lambda model: [np.array([np.nan])])
+        )
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(resume, "save_state", spoil)
+    flags = ["--data", str(small_data), "--epochs", "2", "--out", str(run)]
+    with pytest.raises(ValueError, match=r"in epoch 2, which is not kept: .* after epoch 1 with"):
+        train_dnn.main(flags)
+    assert [path.name for path in (run / "state").iterdir()] == ["epoch-00001.npz"]
+    assert len(pd.read_csv(run / "history.csv")) == 1
+    monkeypatch.undo()
+    moved = tmp_path / "moved"
+    shutil.copytree(small_data, moved)
+    config = storage.read_json(run / "config.json")
+    config["flags"]["data"] = str(tmp_path / "gone")  # the data has moved meanwhile
+    storage.write_json(run / "config.json", config)
+    train_dnn.main(["--resume", "--out", str(run), "--data", str(moved)])
+    assert list(pd.read_csv(run / "history.csv")["epoch"]) == [1, 2]
+    assert storage.read_json(run / "config.json")["flags"]["data"] == str(moved)
+
+
+def test_a_full_disk_names_the_file_and_how_to_go_on(small_data, tmp_path, monkeypatch):
+    import train_dnn
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    flags = ["--data", str(small_data), "--epochs", "1", "--out", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match=r"No space left.*epoch-00001\.npz.*--resume"):
+        train_dnn.main(flags)
+    assert not [path for path in (tmp_path / "run").rglob("*.tmp*")]
 
 
 def test_the_loss_is_plain_cross_entropy_although_the_recipe_smooths_the_labels(
@@ -235,8 +301,10 @@ def command(data, out, *flags):
     ]
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGKILL, signal.SIGTERM)])
-def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data, tmp_path, signals):
+@pytest.mark.parametrize("signals", [(signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)])
+def test_a_run_killed_three_times_ends_with_the_weights_of_an_unbroken_one(
+    small_data, tmp_path, signals
+):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     subprocess.run(command(small_data, unbroken), check=True, capture_output=True, timeout=300)
     for number, kind in enumerate(signals, start=1):
@@ -250,7 +318,7 @@ def test_a_run_killed_twice_ends_with_the_weights_of_an_unbroken_one(small_data,
         while not state.exists() and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(kind)
-        assert process.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 130}[kind]
+        assert process.wait(timeout=60) == (-9 if kind == signal.SIGKILL else 130)
     resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
     result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.data import loading, matching, pixels
 from common.labels import NUM_CLASSES
-from common.runs import storage
+from common.runs import schema, storage
 
 IMAGES = "images.npz"  # in a run folder, or above several that share their data
 FEW = 0.1  # share of a run's held-out images below which other data are not a copy of its own
@@ -103,20 +103,24 @@ def load(path: Path) -> Split:
     """
     try:
         arrays = storage.read_arrays(path)
+        for name, kind in (("seed", "iu"), ("data_hash", "U")):
+            if arrays[name].shape or arrays[name].dtype.kind not in kind:
+                raise ValueError(f"{name}: found {schema.described(arrays[name])}")
         loaded = Split(
-            train_rows=arrays["train_rows"],
-            validation_rows=arrays["validation_rows"],
+            train_rows=schema.check_rows("train_rows", arrays["train_rows"]),
+            validation_rows=schema.check_rows("validation_rows", arrays["validation_rows"]),
             seed=int(arrays["seed"]),
             data_hash=str(arrays["data_hash"]),
         )
-        rows = np.concatenate([loaded.train_rows, loaded.validation_rows])
-        if rows.dtype != np.int64 or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
+        if np.isin(loaded.train_rows, loaded.validation_rows).any():
             raise ValueError("its rows are not row numbers, each one once")
+        if not len(loaded.validation_rows):
+            raise ValueError("it holds out no row")
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: expected the split of a trained run, found none: train one first"
         ) from error
-    except Exception as error:  # whatever a damaged or foreign file leads to
+    except (OSError, KeyError, ValueError) as error:
         raise ValueError(
             f"{path}: expected a split as saved with a run, found something else ({error})"
         ) from error
@@ -129,6 +133,17 @@ def check(split: Split, faces: loading.Dataset) -> None:
         raise ValueError(
             f"this run was trained on other data: expected hash {split.data_hash[:16]}, found "
             f"{faces.data_hash[:16]} in {faces.source}; pass the --data of the run"
+        )
+    _check_inside(faces.source, split, len(faces.train_images))
+
+
+def _check_inside(where, split, count):
+    """Refuse a split with rows beyond the `count` images that it is of."""
+    last = max(rows.max(initial=-1) for rows in (split.train_rows, split.validation_rows))
+    if last >= count:
+        raise ValueError(
+            f"{where}: expected a split of {count:,} training rows, found row {last:,} in it: the "
+            "split is damaged"
         )
 
 
@@ -152,10 +167,18 @@ def load_images(run: Path | str, split: Split, dataset: loading.Dataset) -> matc
     for folder in (Path(run), *Path(run).parents[:2]):
         try:
             arrays = storage.read_arrays(folder / IMAGES)
-            if str(arrays["data_hash"]) == split.data_hash:
-                return matching.Fingerprints(arrays["exact"], arrays["outline"])
-        except Exception:  # none, damaged or something else: look further up
+            exact, outline, found = (arrays[name] for name in ("exact", "outline", "data_hash"))
+        except (OSError, ValueError, KeyError):  # none, damaged or something else: look further up
             continue
+        if found.shape or str(found) != split.data_hash:
+            continue
+        if (
+            (exact.dtype, outline.dtype) == (np.uint64, np.uint64)
+            and exact.ndim == 1
+            and outline.shape == (len(exact), matching.WORDS)
+        ):
+            _check_inside(folder / IMAGES, split, len(exact))
+            return matching.Fingerprints(exact, outline)
     raise ValueError(
         f"{run}: expected the data it was trained on (hash {split.data_hash[:16]}), found "
         f"{dataset.data_hash[:16]} in {dataset.source}, and no {IMAGES} of the run to find its "
@@ -171,6 +194,7 @@ def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
     """
     theirs = load(Path(run) / "split.npz")
     if theirs.data_hash == dataset.data_hash:
+        _check_inside(Path(run) / "split.npz", theirs, len(dataset.train_images))
         groups = pixels.duplicate_groups(dataset.train_images)
         return np.isin(groups, groups[theirs.train_rows])
     known = load_images(run, theirs, dataset)
@@ -218,6 +242,7 @@ def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dat
         )
     dataset = loading.load(source)
     if held.data_hash == dataset.data_hash:
+        _check_inside(Path(run) / "split.npz", held, len(dataset.train_images))
         return dataset, held
     known = load_images(run, held, dataset)
     images, labels = dataset.train_images, dataset.train_labels

@@ -1,13 +1,18 @@
 """Saving weights, and loading them without executing anything."""
 
+import io
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
 from common.models import blocks, registry
-from common.runs import storage
+from common.runs import schema, storage
+
+MAX_FILES = 100  # in a .keras file
+MAX_BYTES = 512 * 1024**2  # of weights, packed or not; the networks here take 8 MB
 
 
 def save(path: Path, model: keras.Model, architecture: str) -> None:
@@ -52,8 +57,8 @@ def load(run: Path | str, *, half: bool = False) -> tuple[keras.Model, dict]:
             f"{'a file' if run.exists() else 'nothing'}"
         )
     config = storage.read_json(run / "config.json")
-    if "architecture" not in config:
-        raise ValueError(f"{run / 'config.json'}: expected the architecture of a model, found none")
+    needed = {"architecture": schema.CONFIG["architecture"]}
+    schema.check(run / "config.json", config, needed, complete=True)
     model = load_weights(config["architecture"], run / "model.keras", half=half)
     if (run / "metrics.json").exists():
         recorded = storage.read_json(run / "metrics.json").get("model_sha256")
@@ -75,7 +80,8 @@ def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.
         half: as for `load`.
 
     Raises:
-        ValueError: no such file, not a `.keras` file, or the weights of another architecture.
+        ValueError: no such file, not a `.keras` file, the weights of another architecture, or
+            some that are not finite.
     """
     path = Path(path)
     with blocks.precision("mixed_bfloat16" if half else "float32"):
@@ -85,6 +91,7 @@ def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: expected a .keras file (a zip archive), found something else")
     try:
+        _check_size(path)
         model.load_weights(path)
     except Exception as error:  # Keras and h5py raise many kinds on a damaged or foreign file
         reason = " ".join(str(error).split())[:200]
@@ -92,7 +99,30 @@ def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.
             f"{path}: expected the weights of the architecture {architecture!r}, found others "
             f"or a damaged file ({reason})"
         ) from error
+    for variable in model.variables:
+        schema.check_finite(f"{path}, {variable.path}", np.asarray(variable))
     return model
+
+
+def _check_size(path):
+    """Refuse a `.keras` file that takes far more than the weights of a network, unpacked."""
+    with path.open("rb") as file:
+        storage.check_directory(file, MAX_FILES)
+        with zipfile.ZipFile(file) as archive:
+            total = sum(info.file_size for info in archive.infolist())
+            if total > MAX_BYTES:
+                raise ValueError(f"expected at most {MAX_BYTES:,} bytes, found {total:,}")
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(weights, "r") as stored:
+        sizes = [0]
+
+        def count(_, item):
+            if isinstance(item, h5py.Dataset):
+                sizes.append(item.size * item.dtype.itemsize)
+
+        stored.visititems(count)
+        if sum(sizes) > MAX_BYTES:
+            raise ValueError(f"expected at most {MAX_BYTES:,} bytes, found {sum(sizes):,}")
 
 
 def mean_weights(finished: list[Path], architecture: str) -> list[np.ndarray]:

@@ -1,8 +1,7 @@
 """What a finished run recorded of itself: who made it, its weights and its scores."""
 
+import csv
 import shlex
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from common import metrics
-from common.runs import storage
+from common.runs import schema, storage
 
-UNREADABLE = (  # what NumPy raises on a damaged or foreign file
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+MAX_HISTORY_BYTES = 4_000_000  # 50,000 epochs
 
 
 @dataclass(frozen=True)
@@ -46,26 +36,27 @@ def read(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     config, metrics = (storage.read_json(folder / name) for name in ("config.json", "metrics.json"))
-    try:
-        weights = metrics["model_sha256"]
-        if storage.sha256(folder / "model.keras") != weights:
-            raise ValueError(
-                f"{folder / 'model.keras'}: expected the weights that metrics.json measured, found "
-                "others: train the run to its end"
-            )
-        return Run(
-            folder=folder,
-            command=str(config["command"]),
-            seed=config["flags"]["seed"],
-            data_hash=str(config["data_hash"]),
-            weights=weights,
-            config=config,
-            metrics=metrics,
-        )
-    except (OSError, KeyError, TypeError) as error:
+    needed = {name: schema.CONFIG[name] for name in ("command", "data_hash", "flags")}
+    schema.check(folder / "config.json", config, needed, complete=True)
+    seed = {"seed": schema.FLAGS["seed"]}
+    schema.check(f"{folder / 'config.json'}, flags", config["flags"], seed, complete=True)
+    weights = {"model_sha256": schema.METRICS["model_sha256"]}
+    schema.check(folder / "metrics.json", metrics, weights, complete=True)
+    model = folder / "model.keras"
+    if not model.is_file() or storage.sha256(model) != metrics["model_sha256"]:
         raise ValueError(
-            f"{folder}: expected the record of a finished run, found it damaged ({error!r})"
-        ) from error
+            f"{model}: expected the weights that metrics.json measured, found "
+            f"{'others' if model.is_file() else 'none'}: train the run to its end"
+        )
+    return Run(
+        folder=folder,
+        command=config["command"],
+        seed=config["flags"]["seed"],
+        data_hash=config["data_hash"],
+        weights=metrics["model_sha256"],
+        config=config,
+        metrics=metrics,
+    )
 
 
 def check_architecture(folder: Path | str, expected: str) -> None:
@@ -97,22 +88,20 @@ def load_predictions(run: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarra
             f"{path}: expected predictions of a finished run, found none: {remedy(run)}"
         )
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            rows, labels = archive["rows"], archive["labels"]
-            probabilities = archive["probabilities"]
-        labels = metrics.checked_labels(labels)
-        probabilities = metrics.checked_probabilities(probabilities)
-        if rows.dtype.kind not in "iu" or len(np.unique(rows)) < rows.size or rows.min() < 0:
-            raise ValueError("rows: expected row numbers, each one once")
+        arrays = storage.read_arrays(path)
+        rows, labels, probabilities = (arrays[name] for name in ("rows", "labels", "probabilities"))
+        rows = schema.check_rows("rows", rows)
         if not rows.shape == labels.shape == probabilities.shape[:1]:
             raise ValueError(
                 f"expected as many rows as labels and probabilities, found {rows.shape}, "
                 f"{labels.shape}, {probabilities.shape}"
             )
-    except UNREADABLE as error:
+        labels = metrics.checked_labels(labels)
+        probabilities = metrics.checked_probabilities(probabilities)
+    except storage.UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: damaged or something else ({reason}): {remedy(run)}") from error
-    return rows.astype(np.int64), labels, probabilities
+    return rows, labels, probabilities
 
 
 def load_together(
@@ -160,21 +149,32 @@ def display_name(run_folders: Sequence[Path | str]) -> str:
 
 
 def load_history(run: Path | str) -> list[dict]:
-    """Return the rows of `history.csv` of a run, as dictionaries.
+    """Return the rows of `history.csv` of a run: dictionaries with the names of `schema.HISTORY`.
 
     Raises:
-        ValueError: there is no such file, or it has no row.
+        ValueError: there is no such file, or it has no row, or a column is missing or holds what
+            is no finite number.
     """
-    import pandas as pd  # slow to import
-
     path = Path(run) / "history.csv"
     try:
-        history = pd.read_csv(path).to_dict("records")
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > MAX_HISTORY_BYTES:
+            raise ValueError(f"more than {MAX_HISTORY_BYTES:,} bytes")
+        with path.open(encoding="utf-8", newline="") as file:
+            history = [
+                {name: _number(name, row[name]) for name in schema.HISTORY if row.get(name)}
+                for row in csv.DictReader(file, strict=True)
+            ]
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise ValueError(f"{path}: expected the history of a run, found none ({error})") from error
     if not history:
         raise ValueError(f"{path}: expected the history of a run, found no epoch: {remedy(run)}")
+    schema.check_history(path, history)
     return history
+
+
+def _number(name, text):
+    """Return a field of a history: an epoch is a whole number."""
+    return int(float(text)) if name == "epoch" else float(text)
 
 
 def _data_hash(run):
@@ -186,6 +186,9 @@ def remedy(run: Path | str) -> str:
     """Return the command that makes what a run folder lacks."""
     try:
         script = shlex.split(storage.read_json(Path(run) / "config.json")["command"])[1]
-    except (ValueError, KeyError, TypeError, IndexError):
+        known = script.endswith(".py") and script.isprintable()
+    except (ValueError, KeyError, IndexError):
+        known = False
+    if not known:
         return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
     return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"

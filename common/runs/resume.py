@@ -3,13 +3,13 @@
 import argparse
 import json
 import shutil
-import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.runs import lock, provenance, storage
+from common.runs import lock, provenance, schema, storage
 
 WRITTEN = (  # by a run beside config.json, what follows from others first
     *("manifest.json", "observations.txt", "comparison.*", "pseudo_label*", "ledger.*"),
@@ -18,19 +18,26 @@ WRITTEN = (  # by a run beside config.json, what follows from others first
     *("unlabelled.npz", "hidden.npz", "images.npz", "split.npz", "teacher", "round-*"),
 )
 NOT_RECALLED = ("out", "resume", "overwrite")
+CHANGEABLE = ("data", "learning_rate")  # on resuming: the same rows elsewhere, and a lower rate
 GENERATIONS = 2  # states kept: a kill while the newest is written leaves the one before
 
 
-def restore_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+def restore_flags(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> None:
     """Set every flag of `args` to what the run in `args.out` was started with, for `--resume`.
+
+    `--data` may name another place of the same rows, and `--learning-rate` another rate for the
+    epochs to come; any other flag may be typed again only as it was.
 
     Args:
         args: of argparse, changed in place.
-        parser: that made them; a flag that differs from its default was given on purpose.
+        parser: that made them.
+        argv: from which; None for those of the command line.
 
     Raises:
-        ValueError: there is no run to resume, or a flag was given that the run was not started
-            with.
+        ValueError: there is no run to resume, its record is damaged, or a flag was typed that the
+            run was not started with.
     """
     path = args.out / "config.json"
     if not path.exists():
@@ -38,16 +45,47 @@ def restore_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> 
             f"{args.out}: expected a run to resume, found none: start without --resume"
         )
     flags = storage.read_json(path).get("flags", {})
-    for name, value in vars(args).items():
+    untyped = object()
+    typed = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), untyped)))
+    for action in parser._actions:
+        name = action.dest
         if name in NOT_RECALLED or name not in flags:
             continue
-        given = _as_flag(value)
-        if given not in (_as_flag(parser.get_default(name)), flags[name]):
+        recalled, given = _recalled(path, action, flags[name]), getattr(typed, name)
+        if given is untyped or _as_flag(given) == _as_flag(recalled):
+            setattr(args, name, recalled)
+        elif name in CHANGEABLE:
+            setattr(args, name, given)
+        else:
             raise ValueError(
-                f"{args.out}: was started with --{name.replace('_', '-')} {flags[name]}, found "
-                f"{given}: resume without it, or start another run with another --out"
+                f"{args.out}: was started with {action.option_strings[0]} {flags[name]}, found "
+                f"{_as_flag(given)}: resume without it, or start another run with another --out "
+                f"(--initial-weights {args.out} starts it from these weights)"
             )
-        setattr(args, name, Path(flags[name]) if isinstance(value, Path) else flags[name])
+
+
+def _recalled(path, action, value):
+    """Return a recorded flag as argparse would give it, or raise a ValueError."""
+    if value is None and action.default is None:
+        return None
+    if action.nargs == 0:
+        if isinstance(value, bool):
+            return value
+        given = None
+    else:
+        given = value if isinstance(value, list) and action.nargs else [value]
+    try:
+        if not given or any(not isinstance(item, str | int | float) for item in given):
+            raise ValueError(f"found {schema.shown(value)}")
+        made = [(action.type or str)(str(item)) for item in given]
+        if action.choices is not None and not set(made) <= set(action.choices):
+            raise ValueError(f"expected one of {', '.join(action.choices)}")
+    except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}, flags: expected what {action.option_strings[0]} takes, found "
+            f"{schema.shown(value)} ({error})"
+        ) from error
+    return made if action.nargs else made[0]
 
 
 def create(args: argparse.Namespace, **facts: Any) -> dict:
@@ -75,7 +113,7 @@ def create(args: argparse.Namespace, **facts: Any) -> dict:
                     f"{folder}: was started with {name} {config.get(name)}, found {value}: start "
                     "another run with another --out"
                 )
-        return config
+        return _with_changes(path, config, args)
     if path.exists():
         if not args.overwrite:
             raise ValueError(
@@ -114,23 +152,45 @@ def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: 
 
 
 def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict] | None:
-    """Return (arrays, record) of the newest readable state, or None when there is none.
+    """Return (arrays, record) of the newest readable state, or None when there is none."""
+    return next(((arrays, record) for _, arrays, record in states(folder)), None)
 
-    A state that is damaged (every member of the archive has a checksum) is passed over for the
+
+def states(folder: Path) -> Iterator[tuple[Path, dict[str, np.ndarray], dict]]:
+    """Yield (path, arrays, record) of every readable state, the newest first.
+
+    One that is damaged (every member of the archive has a checksum) is passed over for the
     generation before it.
     """
     for path in sorted((Path(folder) / "state").glob("epoch-*.npz"), reverse=True):
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {
-                    name.removeprefix("array/"): archive[name]
-                    for name in archive.files
-                    if name.startswith("array/")
-                }
-                return arrays, json.loads(archive["record"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            stored = storage.read_arrays(path)
+            record = json.loads(stored.pop("record").tobytes())
+        except storage.UNREADABLE:
             continue
-    return None
+        arrays = {name.removeprefix("array/"): array for name, array in stored.items()}
+        yield path, arrays, record
+
+
+def _with_changes(path, config, args):
+    """Return a configuration with the flags that were changed on resuming, and write it."""
+    flags = config.get("flags", {})
+    changed = {
+        name: _as_flag(getattr(args, name))
+        for name in CHANGEABLE
+        if name in flags and _as_flag(getattr(args, name, None)) != flags[name]
+    }
+    if "learning_rate" in changed:
+        if (path.parent / "metrics.json").exists():
+            raise ValueError(
+                f"{path.parent}: is finished, so that no epoch is left for --learning-rate "
+                f"{changed['learning_rate']}: start another run with another --out"
+            )
+        config["command"] = f"{config['command']}; {provenance.command_line()}"
+    if changed:
+        flags.update(changed)
+        storage.write_json(path, config)
+    return config
 
 
 def _as_flag(value):

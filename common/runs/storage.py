@@ -5,17 +5,45 @@ A run folder `outputs/<name>/` holds `config.json` (how it was made), `split.npz
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+from common.runs import schema
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
+MAX_UNPACKED = 128 * 1024**2  # bytes of arrays in an npz file, which may be many times smaller
+MAX_ARRAYS = 10_000  # in an npz file
+MAX_ENTRY_BYTES = 400  # of one file in the directory of an archive, with an honest name
+UNREADABLE = (  # what NumPy and zipfile raise on a damaged or foreign file
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,  # an encrypted zip
+    NotImplementedError,  # a compression that Python does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextmanager
@@ -41,8 +69,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 
 
@@ -61,14 +91,16 @@ def read_json(path: Path | str) -> dict:
     """Return the dictionary in a JSON file.
 
     Raises:
-        ValueError: the file is missing or holds no JSON object; the message names it.
+        ValueError: the file is missing or holds no JSON object, or a value of it is not what the
+            name of the file asks for (`schema.BY_NAME`); the message names it.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON file of a run, found none ({error})") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a JSON object, found a {type(value).__name__}")
+    schema.check_json(path, value)
     return value
 
 
@@ -122,7 +154,84 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file by name, each one checked against its CRC."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+def read_arrays(path: Path | str, *, limit: int = MAX_UNPACKED) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file by name, each one checked against its CRC.
+
+    What the file would take is counted before any of it is unpacked.
+
+    Args:
+        path: of the file.
+        limit: bytes of all arrays together, unless the file itself is as large.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, no npz file, or takes more; one line that names it.
+    """
+    try:
+        with open(path, "rb") as file:
+            check_directory(file, MAX_ARRAYS)
+            with zipfile.ZipFile(file) as archive:
+                _check_sizes(archive, max(limit, os.fstat(file.fileno()).st_size))
+                return {
+                    info.filename.removesuffix(".npy"): _read_array(archive, info)
+                    for info in archive.infolist()
+                }
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"{path}: expected arrays in an npz file, found it damaged or something else ({reason})"
+        ) from error
+
+
+def check_directory(stream: IO[bytes], most: int) -> None:
+    """Refuse a zip archive with too many files, before Python makes an object of each.
+
+    Args:
+        stream: of the archive, with a way back; it is left at its start.
+        most: files.
+
+    Raises:
+        ValueError: there are more.
+        zipfile.BadZipFile: it is no zip archive.
+    """
+    end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]  # as ZipFile itself finds it
+    if not end:
+        raise zipfile.BadZipFile("File is not a zip file")
+    size, location = end[zipfile._ECD_SIZE], end[zipfile._ECD_LOCATION]  # type: ignore[attr-defined]
+    too_many = size > most * MAX_ENTRY_BYTES
+    if not too_many:
+        stream.seek(max(0, location - size - 76))  # 76 bytes more in the form for large archives
+        too_many = stream.read(size + 76).count(b"PK\x01\x02") > most
+    if too_many:
+        raise ValueError(f"expected at most {most:,} files in the archive, found more")
+    stream.seek(0)
+
+
+def _check_sizes(archive, limit):
+    """Refuse an archive that is packed in a slow way, or takes more than `limit` bytes."""
+    infos = archive.infolist()
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
+        raise ValueError("expected arrays packed by NumPy, found another compression")
+    total = sum(info.file_size for info in infos)
+    if total > limit:
+        raise ValueError(f"expected at most {limit:,} bytes of arrays, found {total:,}")
+
+
+def _read_array(archive, info):
+    """Return one array; refuse one whose header promises another size than the archive has."""
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        size = math.prod(shape) * dtype.itemsize
+        empty = not math.prod(shape) or not dtype.itemsize
+        if dtype.hasobject or (empty and max(shape, default=0) > schema.MAX_ROWS):
+            raise ValueError(f"{info.filename}: expected an array of numbers or text")
+        if size != info.file_size - stream.tell():
+            raise ValueError(f"{info.filename}: expected an array of {size:,} bytes, found others")
+    with archive.open(info) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)

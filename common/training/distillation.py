@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import metrics
 from common.models import checkpoints, prediction
 from common.runs import storage
 from common.training import batches
@@ -55,9 +56,16 @@ def _kept(place, asked, count):
     """Return the mean probabilities in an archive if they are of what is asked, else None."""
     if not place.exists():
         return None
-    with np.load(place) as archive:
-        same = all(
-            name in archive and np.array_equal(archive[name], value)
-            for name, value in asked.items()
-        )
-        return archive["mean"] if same and len(archive["mean"]) == count else None
+    kept = storage.read_arrays(place)
+    if not all(name in kept and np.array_equal(kept[name], value) for name, value in asked.items()):
+        return None
+    mean = kept.get("mean")
+    if mean is None or mean.shape[:1] != (count,):
+        return None
+    try:
+        return metrics.checked_probabilities(mean)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{place}: expected the answers of teachers, found others ({error}): delete it, and "
+            "they are asked again"
+        ) from error

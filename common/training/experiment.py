@@ -109,14 +109,22 @@ def fit(
         dataset: has the validation and test images.
         split: whose validation images choose the epoch.
     """
-    if not (folder / "metrics.json").exists():  # the last result that a finished run gets
-        held_out = split.validation_rows
-        validation = dataset.train_images[held_out], dataset.train_labels[held_out]
-        fitting.fit(folder, plan, given, validation)
-    elif _is_recorded(folder):
-        print(f"{folder} is finished already.")
-        return checkpoints.load(folder)[0]
-    return measure(folder, dataset, split)
+    try:
+        if not (folder / "metrics.json").exists():  # the last result that a finished run gets
+            held_out = split.validation_rows
+            validation = dataset.train_images[held_out], dataset.train_labels[held_out]
+            fitting.fit(folder, plan, given, validation)
+        elif _is_recorded(folder):
+            print(f"{folder} is finished already.")
+            return checkpoints.load(folder)[0]
+        return measure(folder, dataset, split)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, for one
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{folder}: {reason}: finished epochs are kept: put that right and go on with --resume"
+        ) from error
 
 
 def _is_recorded(folder):

@@ -66,6 +66,8 @@ def fit(
     model = _compiled(plan, recipe.epochs * steps, hardware)
     keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs)
     done = keeper.restore(model)
+    if not recipe.annealed:  # else it follows from the number of steps
+        model.optimizer.learning_rate = recipe.learning_rate
     if done >= recipe.epochs:
         return
     callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
@@ -82,7 +84,7 @@ def fit(
         last_step=recipe.epochs * steps,
     )
     try:
-        with _termination_as_interrupt():
+        with _ends_as_interrupt():
             model.fit(
                 remaining,
                 initial_epoch=done,
@@ -95,11 +97,15 @@ def fit(
                 verbose=1 if sys.stdout.isatty() else 0,
             )
     except RuntimeError as error:
-        if "NaN" not in str(error) and "Invalid loss" not in str(error):
+        told = isinstance(error, keep_run.NotFinite)
+        if not told and "NaN" not in str(error) and "Invalid loss" not in str(error):
             raise
+        done = len(keeper.history)
         raise ValueError(
-            f"{folder}: the loss is no longer a number after epoch {len(keeper.history)}: "
-            "choose a lower --learning-rate"
+            f"{folder}: the loss or the weights are no longer finite numbers in epoch {done + 1}, "
+            f"which is not kept: choose a lower --learning-rate than {recipe.learning_rate:g} and "
+            f"go on {f'after epoch {done}' if done else 'from the start'} with --resume "
+            "--learning-rate"
         ) from error
 
 
@@ -125,14 +131,22 @@ def _compiled(plan, total_steps, hardware):
 
 
 @contextlib.contextmanager
-def _termination_as_interrupt():
-    """Let SIGTERM end training like Ctrl-C, so that the last words can be said."""
+def _ends_as_interrupt():
+    """Let SIGTERM and SIGHUP end training like Ctrl-C, so that the last words can be said.
+
+    What is ignored stays so: that is how `nohup` works.
+    """
 
     def interrupt(signum, frame):
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    previous = {end: signal.getsignal(end) for end in ends}
     try:
+        for end in ends:
+            if previous[end] != signal.SIG_IGN:
+                signal.signal(end, interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for end in ends:
+            signal.signal(end, previous[end])

@@ -6,7 +6,11 @@ import keras
 import numpy as np
 
 from common.models import checkpoints
-from common.runs import resume, storage
+from common.runs import resume, schema, storage
+
+
+class NotFinite(RuntimeError):
+    """An epoch brought weights or scores that are NaN or infinite."""
 
 
 class KeepRun(keras.callbacks.Callback):
@@ -23,21 +27,29 @@ class KeepRun(keras.callbacks.Callback):
 
     def restore(self, model):
         """Bring back the newest state, if any, and return the number of finished epochs."""
-        state = resume.load_state(self.folder)
-        if state is None:
-            return 0
-        arrays, record = state
-        for index, variable in enumerate(self._variables(model)):
-            variable.assign(arrays[f"{index:04d}"])
-        self.history, self.best = record["history"], record["best"]
-        return len(self.history)
+        variables = self._variables(model)
+        for path, arrays, record in resume.states(self.folder):
+            try:
+                schema.check_state(path, arrays, record)
+                if len(record["history"]) != int(path.stem.removeprefix("epoch-")):
+                    raise ValueError(f"{path}: expected the epochs that its name says")
+                for index, variable in enumerate(variables):
+                    if arrays[f"{index:04d}"].shape != tuple(variable.shape):
+                        raise ValueError(f"{path}: expected the variables of this network")
+            except (ValueError, KeyError):
+                continue  # of another kind than this run's: the generation before it may do
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{index:04d}"])
+            self.history, self.best = record["history"], record["best"]
+            return len(self.history)
+        return 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock."""
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Keep everything that the epoch brought."""
+        """Keep everything that the epoch brought; refuse what is not finite."""
         row = {
             "epoch": epoch + 1,
             "loss": logs["cross_entropy"],
@@ -47,15 +59,21 @@ class KeepRun(keras.callbacks.Callback):
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds": time.perf_counter() - self.began,
         }
+        arrays = {
+            f"{index:04d}": np.asarray(variable)
+            for index, variable in enumerate(self._variables(self.model))
+        }
+        try:
+            schema.check(f"epoch {epoch + 1}", row, schema.HISTORY)
+            for array in arrays.values():
+                schema.check_finite("a variable", array)
+        except ValueError as error:
+            raise NotFinite(error) from error
         self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
         self.history[-1]["epoch"] = epoch + 1
         if row["validation_accuracy"] > self.best["validation_accuracy"]:
             self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
             checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
-        arrays = {
-            f"{index:04d}": np.asarray(variable)
-            for index, variable in enumerate(self._variables(self.model))
-        }
         resume.save_state(
             self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
         )
