@@ -75,6 +75,17 @@ def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
         )
 
 
+def add_rows(options: argparse._ActionsContainer, *, default: str) -> None:
+    """Add `--rows`, which labelled images of the data are meant."""
+    options.add_argument(
+        "--rows",
+        choices=("test", "validation", "all"),
+        default=default,
+        help="'test' rows, 'validation' rows that the run held out, or 'all' labelled images of "
+        "any data, whether the run was trained on them or not (default: %(default)s)",
+    )
+
+
 def add_images(options: argparse.ArgumentParser, default: list[int]) -> None:
     """Add `--images`, numbers of validation images."""
     options.add_argument(
@@ -248,6 +259,14 @@ def emotion(text: str) -> int:
         return class_code(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def column_pair(text: str) -> tuple[str, str]:
+    """Return the names of two columns, for argparse."""
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != 2 or not all(names) or names[0] == names[1] or '"' in text:
+        raise argparse.ArgumentTypeError(f"expected two names as in id,label, found {text!r}")
+    return names[0], names[1]
 
 
 def run(main: Callable[[], None]) -> None:

@@ -20,6 +20,11 @@ ROOT = Path(__file__).parents[1]
         (cli.positive_number, {"0.5": 0.5}, ["0", "nan", "inf", "-2"]),
         (cli.non_negative_number, {"0": 0.0}, ["nan", "-0.1"]),
         (cli.fraction, {"0": 0.0, "0.9": 0.9}, ["1", "-0.1", "nan"]),
+        (
+            cli.column_pair,
+            {"id,predicted_label": ("id", "predicted_label"), "a, b": ("a", "b")},
+            ["id", "id,", "a,b,c", "id,id", 'a",b'],
+        ),
         (cli.emotion, {"happy": 3, "Sad": 4, "6": 6}, ["joy", "7", "-1"]),
     ],
 )
