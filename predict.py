@@ -17,6 +17,7 @@ Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 c
         number of views (--tta) and of models.
 """
 
+import csv
 import shlex
 import sys
 from functools import partial
@@ -192,7 +193,7 @@ def _confusion_command(args):
 
 
 def label_photographs(args, argv):
-    """Write what the models say of each face in the photographs, and draw it."""
+    """Write what the models say of each face in the photographs, as it comes, and draw it."""
     import numpy as np
     from tqdm import tqdm
 
@@ -201,23 +202,29 @@ def label_photographs(args, argv):
     from common.outputs import Output
     from common.runs import records
 
-    files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
+    files = tqdm(photos.list_files(args.photos), desc="photographs", unit="photo", disable=None)
     say = partial(tqdm.write, file=sys.stderr)
-    found = list(photos.cut_all(files, whole_image=args.whole_image, say=say))
-    if not found:
+    name, number, models = records.display_name(args.model), 0, []
+    for cut in photos.cut_all(files, whole_image=args.whole_image, say=say):
+        number += 1
+        if number == 1:
+            from common.models import ensemble, prediction  # imports Keras, once there is a face
+
+            output = Output(args.out, argv=argv, models=args.model)
+            models = ensemble.load_each(args.model, half=args.half)
+        each = [prediction.predict(model, cut.faces, views=args.tta) for model in models]
+        photo = photographs.Photograph(
+            cut.file, cut.colours, cut.frames, cut.faces, np.mean(each, axis=0), name, cut.reduction
+        )
+        rows = photographs.rows(photo)
+        if number == 1:
+            output.add("photos", table=rows)
+        else:
+            with (output.folder / "photos.csv").open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, list(rows[0]), lineterminator="\n").writerows(rows)
+        output.show(f"photos/{number:03d}_{photo.stem}", photographs, photo)
+    if not number:
         raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
-    output = Output(args.out, argv=argv, models=args.model)
-    images = np.concatenate([faces for _, _, faces in found])
-    probabilities = _predict(args, images).mean(axis=0)
-    name = records.display_name(args.model)
-    each = np.split(probabilities, np.cumsum([len(faces) for _, _, faces in found])[:-1])
-    drawing = tqdm(zip(found, each, strict=True), "drawing", len(found), unit="photo", disable=None)
-    table = []
-    for number, ((file, frames, faces), chosen) in enumerate(drawing, start=1):
-        photo = photographs.Photograph(file, photos.read_photo(file), frames, faces, chosen, name)
-        output.show(f"photos/{number:03d}_{file.stem}", photographs, photo)
-        table += photographs.rows(photo)
-    output.add("photos", table=table)
     names = shlex.join(map(str, args.model))
     output.finish(f"See how far to trust it: python confusion.py --model {names}")
 

@@ -1,6 +1,7 @@
 """predict.py, as a person runs it."""
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from PIL import Image
 import predict
 from common import kaggle, metrics
 from common.data import loading, splits
+from common.figures.predict import photographs
 from common.labels import CLASS_NAMES
 from common.models import checkpoints, prediction, registry
 from common.runs import provenance, storage
@@ -268,6 +270,57 @@ def test_whole_images_need_no_opencv(run_folders, album, tmp_path, capsys, monke
         assert [row["width"] for row in csv.DictReader(file)] == ["512", "512"]
     with pytest.raises(ValueError, match="opencv-python-headless"):
         call(capsys, *arguments)
+
+
+def test_every_answer_is_kept_as_it_comes(run_folders, album, tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shutil.copy(album / "face.jpg", tmp_path / name)
+    draw, drawn = photographs.draw, []
+
+    def stopped_at_the_second(photo):
+        drawn.append(photo)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(photo)
+
+    monkeypatch.setattr(photographs, "draw", stopped_at_the_second)
+    out = tmp_path / "out"
+    arguments = ["--model", run_folders[0], "--whole-image", "--out", out, "--photos", tmp_path]
+    with pytest.raises(KeyboardInterrupt):
+        start(*arguments)
+    with (out / "photos.csv").open() as file:
+        names = [Path(row["file"]).name for row in csv.DictReader(file)]
+    assert names == ["a.jpg", "b.jpg"]
+
+
+def test_names_that_are_no_text_lose_nothing(run_folders, album, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    try:
+        shutil.copy(album / "face.jpg", os.fsencode(pictures) + b"/\xe9t\xe9.jpg")
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    shutil.copy(album / "face.jpg", pictures / "顔$.jpg")
+    (pictures / "odd_顔.png").write_text("no image", encoding="utf-8")
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [
+            *(sys.executable, "predict.py", "--model", run_folders[0]),
+            *("--whole-image", "--out", out, "--photos", pictures),
+        ],
+        cwd=provenance.PROJECT,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        timeout=500,
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stderr.splitlines()  # nothing of TensorFlow's
+    assert b"expected a photograph" in line
+    with (out / "photos.csv").open(encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    assert sorted(names) == sorted([f"{pictures}/\\xe9t\\xe9.jpg", f"{pictures}/顔$.jpg"])
+    assert len(list((out / "photos").glob("*.png"))) == 2
+    assert "xe9t" in (out / "observations.txt").read_text(encoding="utf-8")
 
 
 def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 from tqdm import tqdm
 
 from common.models import checkpoints, prediction
+
+
+def load_each(runs: Sequence[Path], *, half: bool = False) -> list[keras.Model]:
+    """Return the models of several runs; see `checkpoints.load`."""
+    return [checkpoints.load(run, half=half)[0] for run in runs]
 
 
 def predict_each(
@@ -20,7 +26,7 @@ def predict_each(
         views: as for `prediction.predict`.
         half: as for `checkpoints.load`.
     """
-    loaded = [checkpoints.load(run, half=half)[0] for run in runs]
+    loaded = load_each(runs, half=half)
     total = len(loaded) * len(images)
     with tqdm(total=total, desc="predicting", unit="face", disable=None) as bar:
         return np.stack(
