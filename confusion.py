@@ -2,23 +2,28 @@
 
     python confusion.py
     python confusion.py --model outputs/cnn --versus outputs/dnn --out outputs/cnn_and_dnn
+    python confusion.py --rows all --data ck_plus
 
 Reads:  predictions.npz of each run, no model and no TensorFlow; for the pages of faces also the
-        data (without it the pages are left out, and that is said). Several runs after --model
-        count as one model: the average of their probabilities.
+        data (without it the pages are left out, and that is said; another copy of the data will
+        do: the images found there count). With --rows test or all the models are asked about any
+        labelled faces. Several runs after --model count as one model: the average of their
+        probabilities.
 Writes: confusion.png (fractions and counts), confusion.npz (all arrays that were drawn),
-        calibration.png, report_comparison.csv (what the report states beside the same here),
+        calibration.png, report_comparison.csv (what the report states beside the same here,
+        for validation rows of FER-2013),
         scores.csv (a row for each class), summary.csv (a row for each measure of all rows),
         mistakes.png, typical.png; with --versus also versus.csv and versus.png;
         observations.txt (what was printed) and manifest.json (what made all this).
         Intervals are meant to hold the truth 95 % of the time: Wilson's for accuracy, precision
         and recall, the bootstrap's for F1 and balanced accuracy, Newcombe's for differences.
-        Image numbers count the validation rows, as --images does in other scripts.
+        Image numbers count the rows scored, for validation rows as --images does in other scripts.
 Takes:  about 10 seconds of processor time for the 3,000 validation rows of FER-2013.
 """
 
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common import cli
 from common.labels import CLASS_NAMES, IMAGE_SHAPE, NUM_CLASSES
@@ -39,6 +44,7 @@ def build_parser():
         default=[],
         help="run folder to compare with; several count as one model",
     )
+    cli.add_rows(options, default="validation")
     options.add_argument(
         "--classes",
         metavar="NAME",
@@ -72,29 +78,30 @@ def main(argv=None):
     from common.outputs import Output
     from common.runs import records
 
-    rows, labels, together = records.load_together([*args.model, *args.versus])
+    asked = _ask_again(args) if args.rows in ("test", "all") else _recall(args)
     for code in args.classes or ():
-        if code not in labels:
+        if code not in asked.labels:
             raise ValueError(
-                f"--classes {CLASS_NAMES[code]}: expected a class of which faces were held out, "
-                f"found none among the {len(labels):,} validation rows"
+                f"--classes {CLASS_NAMES[code]}: expected a class of which there are faces, found "
+                f"none among the {len(asked.labels):,} {asked.name}"
             )
-    images, gap = _load_images(args, rows, labels)
     facts: dict[str, Any] = {
         "name": records.display_name(args.model),
-        "rows": rows,
-        "labels": labels,
-        "probabilities": together[: len(args.model)].mean(axis=0),
-        "images": images,
+        "rows": asked.rows,
+        "labels": asked.labels,
+        "probabilities": asked.together[: len(args.model)].mean(axis=0),
+        "images": asked.images,
         "classes": args.classes or range(NUM_CLASSES),
         "faces": args.faces,
         "seed": args.seed,
+        "what": asked.name,
+        "caveat": asked.caveat,
     }
     result = comparison.Evaluation(**facts)
     if args.versus:
         of_other = {
             "name": records.display_name(args.versus),
-            "probabilities": together[len(args.model) :].mean(axis=0),
+            "probabilities": asked.together[len(args.model) :].mean(axis=0),
         }
         other = comparison.Evaluation(**facts | of_other)
         result = comparison.PairedEvaluation(**facts, other=other)
@@ -102,46 +109,93 @@ def main(argv=None):
     output = Output(args.out, argv=argv, models=[*args.model, *args.versus])
     output.show("confusion", matrix, result)
     output.show("calibration", calibration, result)
-    output.show("report_comparison", against_report, result)
+    if asked.comparable and against_report.table(result):
+        output.show("report_comparison", against_report, result)
     output.add("scores", title="Each expression", table=result.scores)
     output.add("summary", title="All rows together", table=result.summary)
     pages = {"mistakes": mistakes, "typical": typical}
     if args.versus:
         pages["versus"] = versus
     for name, view in pages.items():
-        if gap:
-            output.miss(name, view.TITLE, gap)
+        if asked.gap:
+            output.miss(name, view.TITLE, asked.gap)
         else:
             output.show(name, view, result)
-    if args.versus and gap:
+    if args.versus and asked.gap:
         output.show("versus", versus, result, figure=None)
-    worst = " ".join(map(str, result.mistakes[:5])) or "0"
-    output.finish(
-        f"See what misled it: python saliency.py --model {args.model[0]} --images {worst}"
-    )
+    following = ""
+    if args.rows == "validation":
+        worst = [str(image) for image in result.mistakes[:5]] or ["0"]
+        words = ["python", "saliency.py", "--model", str(args.model[0]), "--images", *worst]
+        words += ["--data", args.data] if args.data else []
+        following = f"See what misled it: {shlex.join(words)}"
+    output.finish(following)
 
 
-def _load_images(args, rows, labels):
-    """Return the validation images uint8 (m, 48, 48) and "", or none and why there are none."""
+class _Asked(NamedTuple):
+    """What the models say of labelled images; see `comparison.Evaluation`."""
+
+    name: str  # of the rows
+    caveat: str  # to their score
+    comparable: bool  # with what the report states of FER-2013
+    rows: Any
+    labels: Any
+    together: Any  # float (models, n, 7)
+    images: Any
+    gap: str = ""  # why there are no images
+
+
+def _recall(args):
+    """Return what the runs have said of the images they held out, as far as the data has them."""
     import numpy as np
 
     from common.data import splits
+    from common.runs import records, storage
 
+    rows, labels, together = records.load_together([*args.model, *args.versus])
+    images, gap = np.empty((0, *IMAGE_SHAPE), np.uint8), ""
+    caveat = "The epoch kept was chosen on these rows, which flatters a little."
+    flags = storage.read_json(args.model[0] / "config.json").get("flags", {})
+    drawn = flags.get("data") == "sample"
     try:
         dataset, split = splits.load_of_run(args.model[0], args.data)
     except (ValueError, FileNotFoundError) as error:
         if args.data:
             raise
-        return np.empty((0, *IMAGE_SHAPE), np.uint8), str(error).splitlines()[0]
-    if not (
-        np.array_equal(split.validation_rows, rows)
-        and np.array_equal(dataset.train_labels[rows], labels)
-    ):
-        raise ValueError(
-            f"{args.model[0]}: expected predictions on the rows that split.npz holds out, found "
-            "others: train the run again"
-        )
-    return dataset.train_images[rows], ""
+        gap = str(error).splitlines()[0]
+    else:
+        held = splits.load(args.model[0] / "split.npz").validation_rows
+        ours = dataset.train_labels[split.validation_rows]
+        found = np.arange(len(held)) if split.positions is None else split.positions
+        if not np.array_equal(held, rows) or (
+            split.positions is None and not np.array_equal(ours, labels)
+        ):
+            raise ValueError(
+                f"{args.model[0]}: expected predictions on the rows that split.npz holds out, "
+                "found others: train the run again"
+            )
+        differing = np.count_nonzero(ours != labels[found])
+        if differing:
+            caveat += (
+                f" {differing:,} of them have another label in {dataset.source} than in the data "
+                "of the run, and these labels count."
+            )
+        rows, labels, together = rows[found], ours, together[:, found]
+        images = dataset.train_images[split.validation_rows]
+    return _Asked("validation rows", caveat, not drawn, rows, labels, together, images, gap)
+
+
+def _ask_again(args):
+    """Return what the models say now of the labelled images of the data."""
+    from common.data import labelled
+
+    runs = [*args.model, *args.versus]
+    asked = labelled.load(args.data, args.rows, runs)
+    from common.models import ensemble  # imports Keras, once the data is known to be right
+
+    together = ensemble.predict_each(runs, asked.images)
+    caveat = " ".join(asked.sentences)
+    return _Asked(asked.name, caveat, False, asked.rows, asked.labels, together, asked.images)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
     python predict.py
     python predict.py --model outputs/cnn outputs/cnn_2 --tta --data data
     python predict.py --model outputs/cnn --rows validation --tta 18
+    python predict.py --rows all --data ck_plus
     python predict.py --photos holiday.jpg pictures/
 
-Reads:  run folders (several are averaged), and test rows, validation rows or photographs.
+Reads:  run folders (several are averaged), and test rows, validation rows (in any copy of the
+        data), every labelled image of any data (--rows all) or photographs.
 Writes: test rows:       probabilities.csv and submission.csv, checked as Kaggle would check it.
-        validation rows: predictions.npz (rows, labels, probabilities).
+        validation rows, or all labelled images: predictions.npz (rows, labels, probabilities).
         photographs:     photos.csv (file, face, frame in pixels, probabilities, label) and one
                          annotated picture each in photos/.
         Besides, what was printed (observations.txt) and what made all this (manifest.json).
@@ -15,6 +17,7 @@ Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 c
         number of views (--tta) and of models.
 """
 
+import csv
 import shlex
 import sys
 from functools import partial
@@ -50,6 +53,18 @@ def build_parser():
         "two digits of a probability",
     )
     options.add_argument(
+        "--competition",
+        metavar="SLUG",
+        help="Kaggle's name of the competition, for the command that submits (default: that of "
+        "--form)",
+    )
+    options.add_argument(
+        "--columns",
+        metavar="ID,LABEL",
+        type=cli.column_pair,
+        help="header of the submission, for example id,predicted_label (default: id,label)",
+    )
+    options.add_argument(
         "--form",
         choices=FORMS,
         default="homework",
@@ -57,12 +72,7 @@ def build_parser():
         "(default: %(default)s)",
     )
     what = options.add_mutually_exclusive_group()
-    what.add_argument(
-        "--rows",
-        choices=("test", "validation"),
-        default="test",
-        help="rows of the data: 'test' to submit, 'validation' to score (default: %(default)s)",
-    )
+    cli.add_rows(what, default="test")
     what.add_argument(
         "--photos", metavar="PATH", type=Path, nargs="+", help="photographs, or folders of them"
     )
@@ -80,12 +90,16 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.photos and args.data:
         options.error("argument --photos: not allowed with argument --data")
+    if args.columns and args.form != "homework":
+        options.error(f"argument --columns: not allowed with --form {args.form}, which has none")
     if args.whole_image and not args.photos:
         options.error("argument --whole-image: expected --photos with it")
     if args.photos:
         label_photographs(args, argv)
     elif args.rows == "validation":
         score_validation_rows(args, argv)
+    elif args.rows == "all":
+        score_all_rows(args, argv)
     else:
         label_test_rows(args, argv)
 
@@ -111,10 +125,14 @@ def label_test_rows(args, argv):
             name = f"{usage} test rows".strip()
             output.say(_accuracy(name, dataset.test_labels[rows], predictions[rows]))
     kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
-    submission = output.file("submission.csv")
-    kaggle.write_submission(submission, dataset.test_ids, predictions, form=args.form)
-    kaggle.check_submission(submission, dataset.test_ids)
-    output.finish(f"Submit it: {kaggle.submit_command(submission, form=args.form)}")
+    submission, columns = output.file("submission.csv"), args.columns or kaggle.SUBMISSION_HEADER
+    kaggle.write_submission(
+        submission, dataset.test_ids, predictions, form=args.form, columns=columns
+    )
+    kaggle.check_submission(submission, dataset.test_ids, columns=columns)
+    command = kaggle.submit_command(submission, form=args.form, competition=args.competition)
+    drawn = dataset.source == "sample" and not args.competition
+    output.finish("" if drawn else f"Submit it: {command}")
 
 
 def score_validation_rows(args, argv):
@@ -124,36 +142,58 @@ def score_validation_rows(args, argv):
     from common.data import splits
     from common.outputs import Output
 
-    dataset, split = splits.load_of_run(args.model[0], args.data)
+    first = splits.load(args.model[0] / "split.npz")
     for run in args.model[1:]:
         other = splits.load(run / "split.npz")
-        if other.data_hash != split.data_hash or not np.array_equal(
-            np.sort(other.validation_rows), np.sort(split.validation_rows)
+        if other.data_hash != first.data_hash or not np.array_equal(
+            np.sort(other.validation_rows), np.sort(first.validation_rows)
         ):
             raise ValueError(
                 f"{run}: expected the validation rows of {args.model[0]}, found others: each "
                 "model has trained on rows that the other holds out, so no row can score both"
             )
+    dataset, split = splits.load_of_run(args.model[0], args.data)
     output = Output(args.out, argv=argv, models=args.model)
     rows = split.validation_rows
-    labels = dataset.train_labels[rows]
-    each = _predict(args, dataset.train_images[rows])
+    _score(args, output, rows, dataset.train_images[rows], dataset.train_labels[rows])
+    output.say("The epoch of each model was chosen on these rows, which flatters a little.")
+    output.finish(f"See which classes it confuses: {_confusion_command(args)}")
+
+
+def score_all_rows(args, argv):
+    """Write the probabilities of every labelled image; score each model and their average."""
+    from common.data import labelled
+    from common.outputs import Output
+
+    asked = labelled.load(args.data, "all", args.model)
+    output = Output(args.out, argv=argv, models=args.model)
+    _score(args, output, asked.rows, asked.images, asked.labels)
+    output.say(*asked.sentences)
+    output.finish(f"See which classes it confuses: {_confusion_command(args)} --rows all")
+
+
+def _score(args, output, rows, images, labels):
+    """Write and score what each model and their average say of labelled images."""
+    each = _predict(args, images)
     probabilities = each.mean(axis=0)
     for run, of_run in zip(args.model, each, strict=True):
         output.say(_accuracy(run, labels, of_run.argmax(axis=1)))
     if len(each) > 1:
         name = f"average of {len(each)} models"
         output.say(_accuracy(name, labels, probabilities.argmax(axis=1)))
-    output.say("The epoch of each model was chosen on these rows, which flatters a little.")
     output.add(
         "predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities}
     )
-    names = shlex.join(map(str, args.model))
-    output.finish(f"See which classes it confuses: python confusion.py --model {names}")
+
+
+def _confusion_command(args):
+    """Return the command that goes on with the same models and data."""
+    data = ["--data", args.data] if args.data else []
+    return shlex.join(["python", "confusion.py", "--model", *map(str, args.model), *data])
 
 
 def label_photographs(args, argv):
-    """Write what the models say of each face in the photographs, and draw it."""
+    """Write what the models say of each face in the photographs, as it comes, and draw it."""
     import numpy as np
     from tqdm import tqdm
 
@@ -162,43 +202,38 @@ def label_photographs(args, argv):
     from common.outputs import Output
     from common.runs import records
 
-    files = tqdm(photos.list_files(args.photos), desc="faces", unit="photo", disable=None)
+    files = tqdm(photos.list_files(args.photos), desc="photographs", unit="photo", disable=None)
     say = partial(tqdm.write, file=sys.stderr)
-    found = list(photos.cut_all(files, whole_image=args.whole_image, say=say))
-    if not found:
+    name, number, models = records.display_name(args.model), 0, []
+    for cut in photos.cut_all(files, whole_image=args.whole_image, say=say):
+        number += 1
+        if number == 1:
+            from common.models import ensemble, prediction  # imports Keras, once there is a face
+
+            output = Output(args.out, argv=argv, models=args.model)
+            models = ensemble.load_each(args.model, half=args.half)
+        each = [prediction.predict(model, cut.faces, views=args.tta) for model in models]
+        photo = photographs.Photograph(
+            cut.file, cut.colours, cut.frames, cut.faces, np.mean(each, axis=0), name, cut.reduction
+        )
+        rows = photographs.rows(photo)
+        if number == 1:
+            output.add("photos", table=rows)
+        else:
+            with (output.folder / "photos.csv").open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, list(rows[0]), lineterminator="\n").writerows(rows)
+        output.show(f"photos/{number:03d}_{photo.stem}", photographs, photo)
+    if not number:
         raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
-    output = Output(args.out, argv=argv, models=args.model)
-    images = np.concatenate([faces for _, _, faces in found])
-    probabilities = _predict(args, images).mean(axis=0)
-    name = records.display_name(args.model)
-    each = np.split(probabilities, np.cumsum([len(faces) for _, _, faces in found])[:-1])
-    drawing = tqdm(zip(found, each, strict=True), "drawing", len(found), unit="photo", disable=None)
-    table = []
-    for number, ((file, frames, faces), chosen) in enumerate(drawing, start=1):
-        photo = photographs.Photograph(file, photos.read_photo(file), frames, faces, chosen, name)
-        output.show(f"photos/{number:03d}_{file.stem}", photographs, photo)
-        table += photographs.rows(photo)
-    output.add("photos", table=table)
     names = shlex.join(map(str, args.model))
     output.finish(f"See how far to trust it: python confusion.py --model {names}")
 
 
 def _predict(args, images):
     """Return the probabilities of each model, float32 (models, n, 7)."""
-    import numpy as np
-    from tqdm import tqdm
+    from common.models import ensemble  # imports Keras, once the input is known to be right
 
-    from common.models import checkpoints, prediction
-
-    loaded = [checkpoints.load(run, half=args.half)[0] for run in args.model]
-    total = len(loaded) * len(images)
-    with tqdm(total=total, desc="predicting", unit="face", disable=None) as bar:
-        return np.stack(
-            [
-                prediction.predict(model, images, views=args.tta, progress=bar.update)
-                for model in loaded
-            ]
-        )
+    return ensemble.predict_each(args.model, images, views=args.tta, half=args.half)
 
 
 def _accuracy(name, labels, predictions):

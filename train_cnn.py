@@ -44,6 +44,9 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    from common.data import loading
+
+    loading.load(args.data)  # bad data is refused before TensorFlow is loaded
     from common.training import experiment
 
     experiment.train(args, args.architecture)

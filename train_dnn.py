@@ -42,6 +42,9 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    from common.data import loading
+
+    loading.load(args.data)  # bad data is refused before TensorFlow is loaded
     from common import outputs
     from common.figures.training import compared_runs
     from common.training import experiment

@@ -1,24 +1,36 @@
 """The command line: flags that several scripts share, and errors in one line."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from common import quiet
 from common.labels import class_code
 from common.training import recipes
 
+PROJECT = Path(__file__).resolve().parents[1]
+VERSION = "facial-expression-suite 0.1.0"  # as in pyproject.toml
 INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose `--help` begins with a script's docstring."""
-    return argparse.ArgumentParser(
+    """Return a parser whose `--help` begins with a script's docstring, with `--version`."""
+    options = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    options.add_argument("--version", action="version", version=VERSION)
+    options.add_argument(
+        "--verbose",
+        action=_Verbose,
+        help="show what TensorFlow says of itself as it starts, not only when something fails",
+    )
+    return options
 
 
 def add_data(options: argparse.ArgumentParser) -> None:
@@ -62,7 +74,7 @@ def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
             type=Path,
             nargs="+",
             action=_Runs,
-            default=[Path("pretrained/cnn")],
+            default=[of_project("pretrained/cnn")],
             help="run folders, or folders of such, averaged (default: pretrained/cnn)",
         )
     else:
@@ -70,9 +82,33 @@ def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
             "--model",
             metavar="RUN",
             type=Path,
-            default=Path("pretrained/cnn"),
+            default=of_project("pretrained/cnn"),
             help="run folder (default: pretrained/cnn)",
         )
+
+
+def of_project(name: str) -> Path:
+    """Return a path in the project, as short as it can be named from where one stands.
+
+    Args:
+        name: below the project folder, for example "pretrained/cnn".
+    """
+    with contextlib.suppress(OSError, ValueError):  # no working directory; another drive
+        near = os.path.relpath(PROJECT / name)
+        if len(near) < len(str(PROJECT / name)):
+            return Path(near)
+    return PROJECT / name
+
+
+def add_rows(options: argparse._ActionsContainer, *, default: str) -> None:
+    """Add `--rows`, which labelled images of the data are meant."""
+    options.add_argument(
+        "--rows",
+        choices=("test", "validation", "all"),
+        default=default,
+        help="'test' rows, 'validation' rows that the run held out, or 'all' labelled images of "
+        "any data, whether the run was trained on them or not (default: %(default)s)",
+    )
 
 
 def add_images(options: argparse.ArgumentParser, default: list[int]) -> None:
@@ -250,19 +286,70 @@ def emotion(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def column_pair(text: str) -> tuple[str, str]:
+    """Return the names of two columns, for argparse."""
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != 2 or not all(names) or names[0] == names[1] or '"' in text:
+        raise argparse.ArgumentTypeError(f"expected two names as in id,label, found {text!r}")
+    return names[0], names[1]
+
+
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main`; turn bad input into one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    silence = quiet.Silence()
+    status, said, failed = 0, "", True
     try:
         main()
+        failed = False
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        status, said, failed = INTERRUPTED, "\nstopped", False
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (ValueError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        status, failed = 1, False
+    except SystemExit:
+        failed = False
+        raise
+    except Exception as error:
+        told = _one_line(error)
+        if told is None:
+            raise
+        status, said, failed = 2, f"{Path(sys.argv[0]).name}: {told}", False
+    finally:
+        silence.end(show=failed)
+    if said:
+        print(said, file=sys.stderr)
+    if status:
+        sys.exit(status)
+
+
+def _one_line(error):
+    """Return what is to be said of an error that a user can do something about, or None."""
+    text = str(error)
+    names = {kind.__name__ for kind in type(error).__mro__}  # TensorFlow's are not imported here
+    if (
+        names & {"ResourceExhaustedError", "MemoryError"}
+        or "RESOURCE_EXHAUSTED" in text
+        or "CUDA_ERROR_OUT_OF_MEMORY" in text
+    ):
+        return (
+            "out of memory: lower --batch-size where the script has it, end other programs that "
+            "use the GPU, or compute without it (CUDA_VISIBLE_DEVICES=-1)"
+        )
+    return text if isinstance(error, ValueError | OSError) else None
+
+
+class _Verbose(argparse.Action):
+    """Shows all that TensorFlow says; keeps nothing, so that no run is recorded to depend on it."""
+
+    def __init__(self, option_strings, dest, **options):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+        self.default = argparse.SUPPRESS
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        quiet.off()
 
 
 class _Runs(argparse.Action):

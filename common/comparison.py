@@ -47,16 +47,18 @@ MEASURED = {  # column of `table` -> key of metrics.json, low and high of its in
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Evaluation:
-    """What a model says of its validation rows, and what follows from it."""
+    """What a model says of labelled images, and what follows from it."""
 
     name: str  # of the model, as figures call it
-    rows: np.ndarray  # int64 (m,), the rows of the training data that it held out
+    rows: np.ndarray  # int64 (m,), of the data; by default those that it held out
     labels: np.ndarray  # int64 (m,), their true codes 0-6
     probabilities: np.ndarray  # float64 (m, 7), with sum 1
     images: np.ndarray  # uint8 (m, 48, 48), or (0, 48, 48) without the data
     classes: Sequence[int] = range(NUM_CLASSES)  # true classes whose faces are shown
     faces: int = 40  # shown on a page
     seed: int = 0  # of the bootstrap
+    what: str = "validation rows"  # that are scored
+    caveat: str = "The epoch kept was chosen on these rows, which flatters a little."
 
     @cached_property
     def predictions(self) -> np.ndarray:
@@ -194,6 +196,7 @@ def report_table(counts: np.ndarray) -> list[dict]:
             if name == true
             or (true == ANY_OTHER and name != predicted and (name, predicted) not in named)
         ]
+        candidates = [code for code in candidates if totals[code]] or candidates
         code = candidates[np.argmax(fractions[candidates, column])]
         low, high = metrics.wilson_interval(counts[code, column], totals[code])
         here = float(fractions[code, column]) if totals[code] else None
@@ -258,13 +261,16 @@ def paired_table(
     return rows
 
 
-def paired_sentences(name_a: str, name_b: str, differences: list[dict]) -> list[str]:
+def paired_sentences(
+    name_a: str, name_b: str, differences: list[dict], *, what: str = "validation rows"
+) -> list[str]:
     """Return what a paired comparison says, in three sentences.
 
     Args:
         name_a: how to call model A within a sentence, "the CNN" for example.
         name_b: the same for model B.
         differences: a `paired_table`.
+        what: the rows are.
     """
     overall, *classes = differences
     p_value = overall["p"]
@@ -274,7 +280,7 @@ def paired_sentences(name_a: str, name_b: str, differences: list[dict]) -> list[
         if row["p"] < 0.05 / len(classes)  # Bonferroni: some class differs by chance
     ]
     return [
-        f"On the same {overall['rows']:,} validation rows {name_a} is right on "
+        f"On the same {overall['rows']:,} {what} {name_a} is right on "
         f"{overall['accuracy a']:.1%} and {name_b} on {overall['accuracy b']:.1%}: a difference "
         f"of {100 * overall['difference']:+.1f} points "
         f"[{100 * overall['95 % low']:+.1f}, {100 * overall['95 % high']:+.1f}].",

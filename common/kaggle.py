@@ -4,7 +4,9 @@ Two forms: "homework" (the header `id,label`, then one row an image) and "contes
 a line, no header, in the order of the test rows).
 """
 
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.runs import storage
 
 COMPETITIONS = {
-    "homework": "ml2017fall-hw3",
+    "homework": "ml2017-hw3",
     "contest2013": "challenges-in-representation-learning-facial-expression-recognition-challenge",
 }
 SUBMISSION_HEADER = ["id", "label"]
@@ -24,7 +26,12 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def write_submission(
-    path: Path, ids: np.ndarray, predictions: np.ndarray, *, form: str = "homework"
+    path: Path,
+    ids: np.ndarray,
+    predictions: np.ndarray,
+    *,
+    form: str = "homework",
+    columns: Sequence[str] = SUBMISSION_HEADER,
 ) -> None:
     """Write a submission, atomically; nothing is written when something is wrong.
 
@@ -34,6 +41,7 @@ def write_submission(
         predictions: class codes 0-6, (n,), in the order of `ids`.
         form: "homework" or "contest2013"; the second leaves the ids out, so `ids` must be in
             the order of the test file.
+        columns: names of the two columns, in the homework form.
 
     Raises:
         ValueError: ids or predictions that Kaggle would refuse, or an unknown form.
@@ -44,11 +52,13 @@ def write_submission(
     _check_one_each(ids, predictions, "predictions")
     rows = [[label] for label in predictions]
     if form == "homework":
-        rows = [SUBMISSION_HEADER, *map(list, zip(ids, predictions, strict=True))]
+        rows = [list(columns), *map(list, zip(ids, predictions, strict=True))]
     _write_rows(path, rows)
 
 
-def check_submission(path: Path, ids: np.ndarray) -> int:
+def check_submission(
+    path: Path, ids: np.ndarray, *, columns: Sequence[str] = SUBMISSION_HEADER
+) -> int:
     """Return the number of predictions in a submission of either form that Kaggle would take.
 
     Rows of the homework form may be in any order, since Kaggle matches them by id.
@@ -56,6 +66,7 @@ def check_submission(path: Path, ids: np.ndarray) -> int:
     Args:
         path: the CSV file.
         ids: the ids Kaggle expects, unique integers, (n,), at least one.
+        columns: names of the two columns, in the homework form.
 
     Raises:
         ValueError: Kaggle would refuse the file; one line that names file and row (the first
@@ -63,11 +74,11 @@ def check_submission(path: Path, ids: np.ndarray) -> int:
     """
     expected = _checked_ids(ids).astype(str).tolist()
     rows = _read_rows(path)
-    if rows and rows[0] == SUBMISSION_HEADER:
+    if rows and rows[0] == list(columns):
         wanted = set(expected)
         seen: dict[str, int] = {}
         for number, row in enumerate(rows[1:], start=2):
-            _check_columns(path, number, row, SUBMISSION_HEADER)
+            _check_columns(path, number, row, columns)
             identifier, label = row
             if identifier not in wanted:
                 raise ValueError(
@@ -99,22 +110,32 @@ def check_submission(path: Path, ids: np.ndarray) -> int:
     else:
         found = repr(",".join(rows[0])) if rows else "an empty file"
         raise ValueError(
-            f"{path}, row 1: expected the header {','.join(SUBMISSION_HEADER)!r} (homework) or a "
+            f"{path}, row 1: expected the header {','.join(columns)!r} (homework) or a "
             f"label 0-{NUM_CLASSES - 1} (contest of 2013), found {found:.60}"
         )
     return len(expected)
 
 
-def submit_command(path: Path, *, form: str = "homework") -> str:
-    """Return the command line that uploads a submission with Kaggle's own tool, shell-quoted.
+def submit_command(path: Path, *, form: str = "homework", competition: str | None = None) -> str:
+    """Return the command line that uploads a submission with Kaggle's own tool, quoted.
+
+    It can be pasted into the shells of Linux and macOS, cmd and PowerShell.
 
     Args:
         path: the submission; its folder and name become the message.
         form: "homework" or "contest2013".
+        competition: Kaggle's name of it, by default the one that has this form.
     """
     message = "/".join(Path(path).resolve().parts[-2:])
-    words = ["kaggle", "competitions", "submit", "-c", _competition(form)]
-    return shlex.join([*words, "-f", str(path), "-m", message])
+    words = ["kaggle", "competitions", "submit", "-c", competition or _competition(form)]
+    return " ".join(map(_quoted, [*words, "-f", Path(path).as_posix(), "-m", message]))
+
+
+def _quoted(word):
+    """Return a word as every shell takes it; one that no quotes suit everywhere, as POSIX does."""
+    if re.fullmatch(r"[\w./:=+-]+", word):
+        return word
+    return shlex.quote(word) if re.search(r'["$`\\!%]', word) else f'"{word}"'
 
 
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:

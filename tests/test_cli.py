@@ -1,6 +1,7 @@
 """Arguments and errors on the command line."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ ROOT = Path(__file__).parents[1]
         (cli.positive_number, {"0.5": 0.5}, ["0", "nan", "inf", "-2"]),
         (cli.non_negative_number, {"0": 0.0}, ["nan", "-0.1"]),
         (cli.fraction, {"0": 0.0, "0.9": 0.9}, ["1", "-0.1", "nan"]),
+        (
+            cli.column_pair,
+            {"id,predicted_label": ("id", "predicted_label"), "a, b": ("a", "b")},
+            ["id", "id,", "a,b,c", "id,id", 'a",b'],
+        ),
         (cli.emotion, {"happy": 3, "Sad": 4, "6": 6}, ["joy", "7", "-1"]),
     ],
 )
@@ -60,3 +66,107 @@ def test_errors_are_one_line_and_a_status(tmp_path, raised, status, said):
     assert result.returncode == status
     assert result.stderr.strip().startswith(said)
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def run_script(tmp_path, body, *arguments, **options):
+    """Run a script whose `main` is `body`, and return what came of it."""
+    script = tmp_path / "script.py"
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    script.write_text(
+        f"import os, sys\nsys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
+        "from common import cli\n"
+        f"def main():\n    cli.parser('').parse_args()\n{lines}cli.run(main)\n",
+        encoding="utf-8",
+    )
+    return subprocess.run(
+        [sys.executable, script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    """A package that takes TensorFlow's name and writes to file descriptor 2 as its C++ does."""
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'I0000 a line of the start\\n')\n", encoding="utf-8"
+    )
+    return tmp_path
+
+
+SAY = (
+    "early = sys.stderr  # as a progress bar keeps it\nimport tensorflow\n"
+    "os.write(2, b'W0000 later\\n')\nprint('ours', file=early)\nprint('too', file=sys.stderr)\n"
+)
+
+
+def test_what_tensorflow_says_at_its_start_is_kept_from_the_terminal(noisy):
+    result = run_script(noisy, SAY)
+    assert (result.returncode, result.stderr) == (0, "ours\ntoo\n")
+    result = run_script(noisy, SAY + "raise ValueError('bad')")
+    assert (result.returncode, result.stderr) == (2, "ours\ntoo\nscript.py: bad\n")
+
+
+def test_what_tensorflow_says_is_shown_when_something_fails(noisy):
+    for failure in ("raise RuntimeError('bug')", "os.abort()"):
+        result = run_script(noisy, SAY + failure)
+        assert result.returncode not in (0, 2)
+        assert result.stderr.startswith("ours\ntoo\n")
+        assert "I0000 a line of the start\nW0000 later\n" in result.stderr
+    result = run_script(noisy, SAY + "raise RuntimeError('bug')")
+    assert result.stderr.endswith("RuntimeError: bug\n")
+    assert "Traceback" in result.stderr
+
+
+def test_verbose_shows_what_tensorflow_says(noisy):
+    result = run_script(noisy, SAY, "--verbose")
+    assert result.stderr == "I0000 a line of the start\nW0000 later\nours\ntoo\n"
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "raise type('ResourceExhaustedError', (Exception,), {})('OOM when allocating\\nmuch')",
+        "raise RuntimeError('RESOURCE_EXHAUSTED: out of memory')",
+        "raise MemoryError",
+    ],
+)
+def test_too_little_memory_is_one_line_with_what_to_lower(tmp_path, raised):
+    result = run_script(tmp_path, raised)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "out of memory: lower --batch-size" in result.stderr
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    result = run_script(tmp_path, "print('\\u9854 \\udce9')", env=environment)
+    assert (result.returncode, result.stdout) == (0, "\\u9854 \\udce9\n")
+
+
+def test_defaults_are_found_from_any_folder(tmp_path, monkeypatch):
+    options = cli.parser("")
+    monkeypatch.chdir(ROOT)
+    cli.add_model(options)
+    cli.add_out(options, "any.py")
+    args = options.parse_args([])
+    assert args.model == Path("pretrained/cnn")  # short where it can be
+    monkeypatch.chdir(tmp_path)
+    options = cli.parser("")
+    cli.add_model(options, many=True)
+    assert options.parse_args([]).model[0].resolve() == ROOT / "pretrained" / "cnn"
+    assert args.out == Path("outputs/any")  # from where one stands
+
+
+def test_a_notebooks_way_of_drawing_stops_no_script(tmp_path):
+    body = (
+        "from common.figures import style\nfrom common.runs import storage\n"
+        "from pathlib import Path\n"
+        f"style.save(style.new_figure(2, 2), Path({str(tmp_path)!r}) / 'a.png', source='s')\n"
+    )
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    result = run_script(tmp_path, body, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "a.png").exists()

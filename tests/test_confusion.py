@@ -87,7 +87,12 @@ def change(run, **arrays):
 def call(out, *argv):
     """Run the script in this process."""
     confusion.main([*map(str, argv), "--out", str(out)])
-    return {path.name for path in out.iterdir()}
+    return written(out)
+
+
+def written(out):
+    """Return the names of the files in a folder, but for the lock."""
+    return {path.name for path in out.iterdir() if not path.name.startswith(".")}
 
 
 def refusal(capsys, out, *argv):
@@ -132,11 +137,12 @@ def compared(two_runs, tmp_path_factory):
 
 def test_everything_is_written_without_tensorflow(compared):
     out, text, _ = compared
-    assert {path.name for path in out.iterdir()} == FILES | PAGES | {"versus.png", "versus.csv"}
-    *sentences, written, command = text.splitlines()
+    names = written(out)
+    assert names == FILES | PAGES | {"versus.png", "versus.csv"}
+    *sentences, listed, command = text.splitlines()
     assert (out / "observations.txt").read_text(encoding="utf-8").splitlines() == sentences
-    for path in out.iterdir():
-        assert path.name in written
+    for path in (out / name for name in names):
+        assert path.name in listed
         if path.suffix == ".png":
             assert matplotlib.image.imread(path).shape[2] == 4
     assert "python saliency.py --model" in command
@@ -274,6 +280,117 @@ def test_a_class_that_was_not_held_out(copies, tmp_path, monkeypatch, capsys):
     assert "There are no faces labelled disgust." in capsys.readouterr().out
 
 
+# --- other data
+
+
+def write_table(path, labels, images, usage="Training"):
+    lines = (
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}\n"
+        for label, image in zip(labels, images, strict=True)
+    )
+    path.write_text("emotion,pixels,Usage\n" + "".join(lines))
+    return path
+
+
+def test_another_copy_of_the_data_scores_the_images_found_there(copies, tmp_path, capsys):
+    run = copies[0]
+    faces, _split = splits.load_of_run(run)
+    splits.save_images(run, faces)
+    rows, _labels, probabilities = records.load_predictions(run)
+    lost, relabelled = rows[[2, 40, 77]], rows[5]
+    order = np.random.default_rng(1).permutation(len(faces.train_images))
+    order = order[~np.isin(order, lost)]
+    new_labels = faces.train_labels.copy()
+    new_labels[relabelled] = (new_labels[relabelled] + 1) % 7
+    data = write_table(tmp_path / "other.csv", new_labels[order], faces.train_images[order])
+    call(tmp_path / "out", "--model", run, "--versus", copies[1], "--data", data)
+    kept = ~np.isin(rows, lost)
+    with np.load(tmp_path / "out" / "confusion.npz") as arrays:
+        np.testing.assert_array_equal(arrays["rows"], rows[kept])
+        np.testing.assert_array_equal(arrays["labels"], new_labels[rows[kept]])
+        np.testing.assert_allclose(arrays["probabilities"], probabilities[kept])
+    said = capsys.readouterr().out
+    assert f"on {VALIDATION - 3} validation rows" in said
+    assert "1 of them have another label in" in said
+    assert f"--data {data}" in said.splitlines()[-1]
+
+
+def test_pages_of_another_copy_show_its_faces(copies, tmp_path, monkeypatch):
+    run = copies[0]
+    faces, _split = splits.load_of_run(run)
+    splits.save_images(run, faces)
+    rows, _labels, _ = records.load_predictions(run)
+    order = np.arange(len(faces.train_images))[::-1]
+    order = order[~np.isin(order, rows[:30])]
+    data = write_table(tmp_path / "other.csv", faces.train_labels[order], faces.train_images[order])
+    results = []
+    monkeypatch.setattr(mistakes, "draw", lambda result: results.append(result))
+    call(tmp_path / "out", "--model", run, "--data", data)
+    np.testing.assert_array_equal(results[0].images, faces.train_images[rows[30:]])
+
+
+@pytest.mark.parametrize("which", ["test", "all"])
+def test_any_labelled_faces_are_scored_by_asking_the_model(
+    trained_run, small_data, tmp_path, capsys, which
+):
+    from common.models import checkpoints, prediction
+
+    faces = loading.load(small_data)
+    if which == "all":
+        data, images, labels = small_data, faces.train_images, faces.train_labels
+    else:
+        images = faces.train_images[:40] // 2
+        labels = (faces.train_labels[:40] + 1) % 7
+        data = write_table(tmp_path / "mine.csv", labels, images, "PublicTest")
+        with data.open("a") as file, (tmp_path / "mine.csv").open() as again:
+            file.write(again.readlines()[1].replace("PublicTest", "Training"))
+    arguments = ("--model", trained_run, "--rows", which, "--data", data)
+    names = call(tmp_path / "out", *arguments, "--versus", trained_run)
+    assert names == FILES - {"report_comparison.csv"} | PAGES | {"versus.png", "versus.csv"}
+    expected = prediction.predict(checkpoints.load(trained_run)[0], images)
+    with np.load(tmp_path / "out" / "confusion.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], labels)
+        np.testing.assert_allclose(arrays["probabilities"], expected, atol=1e-6)
+    said = capsys.readouterr().out
+    assert "report" not in said
+    assert "validation rows" not in said
+    if which == "all":
+        seen = len(splits.load(trained_run / "split.npz").train_rows)
+        assert "on 210 labelled images: accuracy" in said
+        assert f"{trained_run} was trained on {seen} of these 210 images" in said
+        assert "no validation score" in said
+    else:
+        assert "on 40 test rows: accuracy" in said
+        assert f"{trained_run} was trained on" in said
+
+
+def test_rows_without_labels_are_refused(trained_run, small_data, tmp_path, capsys):
+    arguments = ("--model", trained_run, "--rows", "test", "--data", small_data)
+    line = refusal(capsys, tmp_path / "out", *arguments)
+    assert "expected labelled test rows, found test rows without labels" in line
+
+
+def test_drawn_faces_are_not_compared_with_the_report(copies, tmp_path, capsys):
+    config = json.loads((copies[0] / "config.json").read_text())
+    config["flags"]["data"] = "sample"
+    (copies[0] / "config.json").write_text(json.dumps(config))
+    data = json.loads((copies[1] / "config.json").read_text())["flags"]["data"]
+    names = call(tmp_path / "out", "--model", copies[0], "--data", data)
+    assert names == FILES - {"report_comparison.csv"} | PAGES
+    assert "report" not in capsys.readouterr().out
+
+
+def test_only_expressions_with_faces_are_compared_with_the_report():
+    counts = np.zeros((7, 7), int)
+    counts[6] = [1, 0, 0, 0, 0, 0, 39]
+    result = SimpleNamespace(counts=counts)
+    rows = against_report.table(result)
+    assert [(row["true"], row["class here"], row["rows here"]) for row in rows] == [
+        ("any other", "neutral", 40)
+    ] * 2
+    assert "Of the 2 fractions" in against_report.sentences(result)[0]
+
+
 # --- bad input
 
 
@@ -303,7 +420,7 @@ def test_bad_options_are_refused_in_one_line(two_runs, small_data, tmp_path, cap
     lines = (other / "train.csv").read_text().splitlines()[:-1]
     (other / "train.csv").write_text("\n".join(lines))
     line = refusal(capsys, tmp_path / "out", "--model", two_runs[0], "--data", other)
-    assert "other data" in line
+    assert "expected the data it was trained on" in line
     with pytest.raises(FileNotFoundError, match="nowhere"):
         call(tmp_path / "out", "--model", two_runs[0], "--data", tmp_path / "nowhere")
     for argv in (["--classes", "glad"], ["--faces", "0"], ["--classes"], ["--versus"]):
@@ -538,7 +655,7 @@ def test_report_table_of_another_matrix():
     other = table[-1]
     assert (other["class here"], other["here"], other["rows here"]) == ("happy", 0.2, 10_000)
     assert against_report.sentences(SimpleNamespace(counts=counts)) == [
-        "Of the 15 fractions that the report states, 13 are within the 95 % intervals here; not so "
-        "happy as happy (0.90 there, 0.80 here), any other as disgust (at most 0.01 there, 0.20 "
-        "here)."
+        "Of the 12 fractions that the report states of expressions with faces here, 10 are within "
+        "the 95 % intervals here; not so happy as happy (0.90 there, 0.80 here), any other as "
+        "disgust (at most 0.01 there, 0.20 here)."
     ]

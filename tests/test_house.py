@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 MODULES = sorted((ROOT / "common").rglob("*.py"))
 ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up this list only
     "labels",
+    "quiet",
     "attacks.registry",
     "attribution.registry",
     "models.registry",
@@ -115,6 +117,32 @@ def test_an_unknown_flag_is_one_line_and_exit_2(script):
     )
     assert result.returncode == 2
     assert "--no-such-flag" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_tells_its_version(script):
+    result = subprocess.run(
+        [sys.executable, ROOT / script, "--version"], capture_output=True, text=True, timeout=60
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert result.stdout == f"{project['name']} {project['version']}\n"
+
+
+@pytest.mark.parametrize("script", ["train_cnn.py", "train_dnn.py"])
+def test_bad_data_is_refused_before_tensorflow_is_loaded(script, tmp_path):
+    (tmp_path / "train.csv").write_text("label,feature\n3,1 2 3\n", encoding="utf-8")
+    probe = (
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print({'tensorflow', 'keras'} & set(sys.modules)))\n"
+        f"sys.argv = ['script', '--data', {str(tmp_path)!r}, '--out', {str(tmp_path / 'out')!r}]\n"
+        f"runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout) == (2, "set()\n")
+    assert len(result.stderr.splitlines()) == 1
+    assert "train.csv" in result.stderr
 
 
 def test_trained_weights_are_those_that_were_measured_and_stay_small():

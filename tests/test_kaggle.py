@@ -212,7 +212,7 @@ def test_submit_command_is_quoted(tmp_path):
     path = tmp_path / "my run" / "it's.csv"
     words = shlex.split(kaggle.submit_command(path))
     assert words == [
-        *["kaggle", "competitions", "submit", "-c", "ml2017fall-hw3"],
+        *["kaggle", "competitions", "submit", "-c", "ml2017-hw3"],
         *["-f", str(path), "-m", "my run/it's.csv"],
     ]
     assert kaggle.submit_command("outputs/cnn/submission.csv", form="contest2013") == (
@@ -222,6 +222,22 @@ def test_submit_command_is_quoted(tmp_path):
     )
     with pytest.raises(ValueError, match="form: expected one of"):
         kaggle.submit_command(path, form="other")
+
+
+def test_submit_command_can_be_pasted_into_any_shell():
+    command = kaggle.submit_command("my run/submission.csv", competition="other-faces")
+    assert "-c other-faces -f" in command
+    assert '-f "my run/submission.csv" -m "my run/submission.csv"' in command  # cmd has no '
+    assert shlex.split(kaggle.submit_command("a$b/s.csv"))[6] == "a$b/s.csv"
+
+
+def test_columns_of_another_competition(tmp_path):
+    path, columns = tmp_path / "submission.csv", ("id", "predicted_label")
+    kaggle.write_submission(path, IDS, [3, 6, 0], columns=columns)
+    assert path.read_text() == GOOD.replace("label", "predicted_label")
+    assert kaggle.check_submission(path, IDS, columns=columns) == 3
+    with pytest.raises(ValueError, match="row 1: expected the header 'id,label'"):
+        kaggle.check_submission(path, IDS)
 
 
 # --- probabilities

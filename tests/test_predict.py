@@ -1,8 +1,12 @@
 """predict.py, as a person runs it."""
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from PIL import Image
 import predict
 from common import kaggle, metrics
 from common.data import loading, splits
+from common.figures.predict import photographs
 from common.labels import CLASS_NAMES
 from common.models import checkpoints, prediction, registry
 from common.runs import provenance, storage
@@ -91,11 +96,7 @@ def test_known_test_labels_are_scored_by_public_and_private(run_folders, tmp_pat
     usages = ["Training"] * 14 + ["PrivateTest"] * 9 + ["PublicTest"] * 8
     labels = np.arange(len(usages)) % 7
     images = generator.integers(0, 256, (len(usages), 48, 48), dtype=np.uint8)
-    lines = (
-        f"{label},{' '.join(map(str, image.ravel()))},{usage}\n"
-        for label, image, usage in zip(labels, images, usages, strict=True)
-    )
-    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n" + "".join(lines))
+    write_table(tmp_path / "fer2013.csv", labels, images, usages)
     out = call(
         capsys, "--model", run_folders[0], "--data", tmp_path / "fer2013.csv",
         "--out", tmp_path / "out",
@@ -121,6 +122,88 @@ def test_validation_rows_are_scored_for_each_model_and_for_the_average(
         np.testing.assert_array_equal(written["rows"], split.validation_rows)
         np.testing.assert_array_equal(written["labels"], labels)
         np.testing.assert_allclose(written["probabilities"], expected, atol=1e-6)
+
+
+def write_table(path, labels, images, usages):
+    lines = (
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}\n"
+        for label, image, usage in zip(labels, images, usages, strict=True)
+    )
+    path.write_text("emotion,pixels,Usage\n" + "".join(lines))
+    return path
+
+
+def test_validation_rows_are_found_in_another_copy_of_the_data(
+    run_folders, small_data, tmp_path, capsys
+):
+    pair = [Path(shutil.copytree(run, tmp_path / run.name)) for run in run_folders[:2]]
+    faces, split = splits.load_of_run(pair[0])
+    for run in pair:
+        splits.save_images(run, faces)
+    lost = np.sort(split.validation_rows)[:3]
+    order = np.random.default_rng(0).permutation(210)
+    order = order[~np.isin(order, lost)]
+    other = write_table(
+        tmp_path / "other.csv",
+        faces.train_labels[order],
+        faces.train_images[order],
+        ["Training"] * len(order),
+    )
+    out = tmp_path / "out"
+    said = call(capsys, "--model", *pair, "--rows", "validation", "--data", other, "--out", out)
+    kept = split.validation_rows[~np.isin(split.validation_rows, lost)]
+    for run in pair:
+        answers = mean_prediction([run], faces.train_images[kept]).argmax(axis=1)
+        assert f"{run}: {accuracy_text(faces.train_labels[kept], answers)}\n" in said.out
+    with np.load(out / "predictions.npz") as written:
+        np.testing.assert_array_equal(order[written["rows"]], kept)
+
+
+def test_every_labelled_image_is_scored_and_what_was_seen_is_said(
+    run_folders, small_data, tmp_path, capsys
+):
+    run = run_folders[0]
+    faces, split = splits.load_of_run(run)
+    out = call(capsys, "--model", run, "--rows", "all", "--data", small_data, "--out", tmp_path).out
+    answers = mean_prediction([run], faces.train_images).argmax(axis=1)
+    assert f"{run}: {accuracy_text(faces.train_labels, answers)}\n" in out
+    assert f"{run} was trained on {len(split.train_rows)} of these 210 images" in out
+    assert "no validation score" in out
+    with np.load(tmp_path / "predictions.npz") as written:
+        np.testing.assert_array_equal(written["labels"], faces.train_labels)
+    assert out.splitlines()[-1].endswith("--rows all")
+
+
+def test_labelled_test_rows_count_among_all(run_folders, tmp_path, capsys):
+    generator = np.random.default_rng(3)
+    labels = np.arange(31) % 7
+    images = generator.integers(0, 256, (31, 48, 48), dtype=np.uint8)
+    usages = ["Training"] * 20 + ["PublicTest"] * 11
+    table = write_table(tmp_path / "mine.csv", labels, images, usages)
+    run = run_folders[1]
+    out = call(capsys, "--model", run, "--rows", "all", "--data", table, "--out", tmp_path / "o")
+    answers = mean_prediction([run], images).argmax(axis=1)
+    assert f"{run}: {accuracy_text(labels, answers)}\n" in out.out
+    assert f"not known whether {run} was trained on some of these 31 images" in out.out
+
+
+def test_drawn_faces_are_not_to_be_submitted(
+    run_folders, small_data, tmp_path, capsys, monkeypatch
+):
+    drawn = replace(loading.load(small_data), source="sample")
+    monkeypatch.setattr(loading, "load", lambda source: drawn)
+    out = call(capsys, "--model", run_folders[0], "--data", "sample", "--out", tmp_path).out
+    assert "kaggle" not in out
+    assert (tmp_path / "submission.csv").exists()
+
+
+def test_another_competition_and_its_columns(run_folders, small_data, tmp_path, capsys):
+    out = call(
+        capsys, "--model", run_folders[0], "--data", small_data, "--out", tmp_path,
+        "--competition", "other-faces", "--columns", "id,predicted_label",
+    ).out  # fmt: skip
+    assert (tmp_path / "submission.csv").read_text().startswith("id,predicted_label\n0,")
+    assert "kaggle competitions submit -c other-faces -f" in out
 
 
 def test_models_with_other_validation_rows_are_not_scored_together(run_folders, tmp_path):
@@ -189,6 +272,57 @@ def test_whole_images_need_no_opencv(run_folders, album, tmp_path, capsys, monke
         call(capsys, *arguments)
 
 
+def test_every_answer_is_kept_as_it_comes(run_folders, album, tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shutil.copy(album / "face.jpg", tmp_path / name)
+    draw, drawn = photographs.draw, []
+
+    def stopped_at_the_second(photo):
+        drawn.append(photo)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(photo)
+
+    monkeypatch.setattr(photographs, "draw", stopped_at_the_second)
+    out = tmp_path / "out"
+    arguments = ["--model", run_folders[0], "--whole-image", "--out", out, "--photos", tmp_path]
+    with pytest.raises(KeyboardInterrupt):
+        start(*arguments)
+    with (out / "photos.csv").open() as file:
+        names = [Path(row["file"]).name for row in csv.DictReader(file)]
+    assert names == ["a.jpg", "b.jpg"]
+
+
+def test_names_that_are_no_text_lose_nothing(run_folders, album, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    try:
+        shutil.copy(album / "face.jpg", os.fsencode(pictures) + b"/\xe9t\xe9.jpg")
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    shutil.copy(album / "face.jpg", pictures / "顔$.jpg")
+    (pictures / "odd_顔.png").write_text("no image", encoding="utf-8")
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [
+            *(sys.executable, "predict.py", "--model", run_folders[0]),
+            *("--whole-image", "--out", out, "--photos", pictures),
+        ],
+        cwd=provenance.PROJECT,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        timeout=500,
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stderr.splitlines()  # nothing of TensorFlow's
+    assert b"expected a photograph" in line
+    with (out / "photos.csv").open(encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    assert sorted(names) == sorted([f"{pictures}/\\xe9t\\xe9.jpg", f"{pictures}/顔$.jpg"])
+    assert len(list((out / "photos").glob("*.png"))) == 2
+    assert "xe9t" in (out / "observations.txt").read_text(encoding="utf-8")
+
+
 def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
     pytest.importorskip("cv2")
     out = tmp_path / "out"
@@ -213,6 +347,7 @@ def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
         (["--photos", "a.jpg", "--data", "sample"], "not allowed with argument --data"),
         (["--photos", "a.jpg", "--rows", "validation"], "not allowed with argument"),
         (["--whole-image"], "expected --photos with it"),
+        (["--columns", "a,b", "--form", "contest2013"], "not allowed with --form contest2013"),
         (["--tta", "3"], "invalid choice: 3"),
     ],
 )

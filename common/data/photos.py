@@ -1,17 +1,23 @@
 """Photographs of any size: read them, find the faces, cut them out as FER-2013 has its faces."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from common.labels import IMAGE_SHAPE
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # none that runs another program
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".avif", ".heic", ".heif"),
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # none that runs another program
 MAX_PIXELS = 100_000_000  # 300 MB as colours; more is rather a trap than a photograph
+REDUCTIONS = (1, 2, 4, 8)  # that a JPEG can be decoded at
 CASCADE = "haarcascade_frontalface_alt2.xml"
 # Found in 200 of 250 FER-2013 faces, the detector's box is centred and (median) 45.7 pixels wide:
 # so FER-2013 was cut, and so photographs are cut here.
@@ -59,32 +65,81 @@ def list_files(paths: Iterable[Path | str]) -> list[Path]:
 def read_photo(path: Path | str) -> np.ndarray:
     """Return the colours of a photograph, uint8 (height, width, 3), turned upright.
 
+    A JPEG of more than 100 megapixels comes at a half, a quarter or an eighth of its size.
+
     Args:
-        path: JPEG, PNG, WebP, BMP, TIFF or GIF (its first picture), 8 bits a channel.
+        path: JPEG, PNG, WebP, BMP, TIFF, GIF (its first picture) or AVIF; 16-bit grey is scaled.
 
     Raises:
-        ValueError: no such image, damaged, too large, or more than 8 bits a channel.
+        ValueError: no such image, damaged, too large, or of a kind that is not read.
     """
+    return read_reduced(path)[0]
+
+
+def read_reduced(path: Path | str) -> tuple[np.ndarray, int]:
+    """Return (colours, reduction): see `read_photo`, and 1, 2, 4 or 8, what its sides were over."""
+    colours, reduction = None, 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on what is refused or harmless here
-            with Image.open(path, formats=FORMATS) as image:
-                (width, height), mode, colours = image.size, image.mode, None
-                if width * height <= MAX_PIXELS and not mode.startswith(("I", "F")):
-                    colours = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            with _any_size(), Image.open(path, formats=FORMATS) as image:
+                (width, height), mode = image.size, image.mode
+                possible = REDUCTIONS if image.format == "JPEG" else REDUCTIONS[:1]
+                fitting = [n for n in possible if width * height <= MAX_PIXELS * n**2]
+                if fitting and mode != "F":
+                    reduction = fitting[0]
+                    if reduction > 1:
+                        image.draft(mode, (width // reduction, height // reduction))
+                    colours = np.asarray(_eight_bits(ImageOps.exif_transpose(image)))
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
-        reason = " ".join(str(error).split())[:200]
+        reason = _kind_not_read(path) or " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: expected a photograph, found none ({reason})") from error
-    if width * height > MAX_PIXELS:
+    if not fitting:
+        most = MAX_PIXELS * possible[-1] ** 2 // 10**6
         raise ValueError(
-            f"{path}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}: "
-            "make it smaller"
+            f"{path}: expected at most {most} megapixels, found {width} x {height}: make it smaller"
         )
     if colours is None:
         raise ValueError(
-            f"{path}: expected 8 bits a channel, found Pillow's mode {mode}: save it as JPEG or PNG"
+            f"{path}: expected 8 or 16 bits a channel, found Pillow's mode {mode}: save it as JPEG "
+            "or PNG"
         )
-    return colours
+    return colours, reduction
+
+
+@contextlib.contextmanager
+def _any_size():
+    """Let Pillow open images of any size: they are checked before they are decoded."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _eight_bits(image):
+    """Return an image as RGB of 8 bits a channel; grey of 16 bits is scaled."""
+    if image.mode.startswith("I"):
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 2**16 - 1)
+        image = Image.fromarray((grey // 257).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _kind_not_read(path):
+    """Return what a file is that is known not to be read, and the way on, or "" if unknown."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(32)
+    except OSError:
+        return ""
+    if head[4:8] != b"ftyp":
+        return ""
+    if b"avif" in head[8:]:
+        damaged = features.check("avif")
+        return "" if damaged else "AVIF, which this Pillow does not read: save it as JPEG"
+    if any(brand in head[8:] for brand in (b"hei", b"hev", b"mif1", b"msf1")):
+        return "HEIC, which is not read here: save it as JPEG"
+    return "a video or another MP4 file, not a picture"
 
 
 def find_faces(colours: np.ndarray) -> np.ndarray:
@@ -133,11 +188,15 @@ def _face_detector():
     try:
         import cv2.data
 
-        return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
+        path = Path(cv2.data.haarcascades) / CASCADE
+        if not path.is_file():  # distributions leave it out, and OpenCV would say so at length
+            raise ImportError(f"{path} is missing")
+        return cv2.CascadeClassifier(str(path))
     except (ImportError, AttributeError) as error:  # OpenCV 5 has dropped it
         raise ValueError(
-            'finding faces needs OpenCV 4: pip install "opencv-python-headless>=4.13,<5", or pass '
-            "--whole-image for photographs that show one face and little else"
+            "finding faces needs OpenCV 4 with its file of faces "
+            f'({" ".join(str(error).split())}): pip install "opencv-python-headless>=4.13,<5", or '
+            "pass --whole-image for photographs that show one face and little else"
         ) from error
 
 
@@ -174,13 +233,31 @@ def cut_faces(colours: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return faces
 
 
+class Cut(NamedTuple):
+    """A photograph and the faces cut out of it.
+
+    Attributes:
+        file: where it lies.
+        colours: uint8 (height, width, 3).
+        frames: int (n, 4), in pixels of `colours`; see `find_faces`.
+        faces: uint8 (n, 48, 48).
+        reduction: what the sides of the file's picture were over to give `colours`.
+    """
+
+    file: Path
+    colours: np.ndarray
+    frames: np.ndarray
+    faces: np.ndarray
+    reduction: int
+
+
 def cut_all(
     files: Iterable[Path],
     *,
     whole_image: bool = False,
     say: Callable[[str], object] = print,
-) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """Yield (file, frames, faces) of every photograph that shows a face; see `cut_faces`.
+) -> Iterator[Cut]:
+    """Yield a `Cut` of every photograph that shows a face.
 
     Args:
         files: paths of photographs.
@@ -194,12 +271,12 @@ def cut_all(
         _face_detector()  # says at once what is missing
     for file in files:
         try:
-            colours = read_photo(file)
+            colours, reduction = read_reduced(file)
         except ValueError as error:
             say(str(error))
             continue
         frames = whole_frame(colours) if whole_image else find_faces(colours)
         if len(frames):
-            yield file, frames, cut_faces(colours, frames)
+            yield Cut(file, colours, frames, cut_faces(colours, frames), reduction)
         else:
             say(f"{file}: no face found (it must be upright and seen from the front)")

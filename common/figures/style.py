@@ -1,13 +1,11 @@
 """The look that all figures share, and how they are saved."""
 
 import textwrap
+import warnings
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -63,6 +61,7 @@ def save(figure: Figure, path: Path, *, source: str) -> None:
         path: ends in `.png`.
         source: one line, for example "outputs/train_cnn: python confusion.py".
     """
+    source = source.encode("utf-8", "backslashreplace").decode()  # names that are no text
     lines = textwrap.wrap(source, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
     figure.supxlabel(
         "\n".join(lines),
@@ -72,5 +71,6 @@ def save(figure: Figure, path: Path, *, source: str) -> None:
         ha="right",
         parse_math=False,  # a command may hold a $
     )
-    with storage.atomic_write(path) as temporary:
+    with storage.atomic_write(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in another script
         figure.savefig(temporary, format="png", metadata={"Description": source})

@@ -175,7 +175,8 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
         answers = prediction.predict(model, dataset.test_images).argmax(axis=1)
         kaggle.write_submission(submission, dataset.test_ids, answers)
         kaggle.check_submission(submission, dataset.test_ids)
-        following = f"Submit it: {kaggle.submit_command(submission)}"
+        if dataset.source != "sample":
+            following = f"Submit it: {kaggle.submit_command(submission)}"
     storage.write_json(output.file("metrics.json"), measured)
     output.finish(following)
     return model

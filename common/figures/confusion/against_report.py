@@ -7,8 +7,8 @@ COLUMNS = ("true", "predicted", "report", "here", "95 % low", "95 % high", "comp
 
 
 def table(result: comparison.Evaluation) -> list[dict]:
-    """Return one row for each fraction that the report states."""
-    return comparison.report_table(result.counts)
+    """Return one row for each fraction that the report states of an expression with faces here."""
+    return [row for row in comparison.report_table(result.counts) if row["rows here"]]
 
 
 def sentences(result: comparison.Evaluation) -> list[str]:
@@ -19,8 +19,10 @@ def sentences(result: comparison.Evaluation) -> list[str]:
         for row in rows
         if not row["compatible"]
     ]
+    complete = len(rows) == len(comparison.REPORT)
     sentence = (
-        f"Of the {len(rows)} fractions that the report states, {len(rows) - len(others)} are "
+        f"Of the {len(rows)} fractions that the report states"
+        f"{'' if complete else ' of expressions with faces here'}, {len(rows) - len(others)} are "
         "within the 95 % intervals here"
     )
     return [f"{sentence}; not so {', '.join(others)}." if others else f"{sentence}."]

@@ -39,9 +39,8 @@ def sentences(result: comparison.Evaluation) -> list[str]:
     """Return the scores of all rows in one sentence, then what the matrix shows."""
     macro_f1, balanced = (row["value"] for row in result.summary[1:3])
     return [
-        f"{result.name} on {len(result.labels):,} validation rows: {result.accuracy}, macro F1 "
-        f"{macro_f1:.3f}, balanced accuracy {balanced:.3f}. The epoch kept was chosen on these "
-        "rows, which flatters a little.",
+        f"{result.name} on {len(result.labels):,} {result.what}: {result.accuracy}, macro F1 "
+        f"{macro_f1:.3f}, balanced accuracy {balanced:.3f}. {result.caveat}",
         *observations(result.counts),
     ]
 

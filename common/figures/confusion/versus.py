@@ -19,7 +19,9 @@ def table(result: comparison.PairedEvaluation) -> list[dict]:
 
 def sentences(result: comparison.PairedEvaluation) -> list[str]:
     """Return what the table says, in three sentences."""
-    return comparison.paired_sentences(result.name, result.other.name, table(result))
+    return comparison.paired_sentences(
+        result.name, result.other.name, table(result), what=result.what
+    )
 
 
 def draw(result: comparison.PairedEvaluation) -> Figure:

@@ -1,5 +1,6 @@
 """A photograph with the faces found in it, and what a model says about each."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,26 @@ class Photograph:
     faces: np.ndarray  # uint8 (n, 48, 48)
     probabilities: np.ndarray  # (n, 7)
     model: str  # its name
+    scale: int = 1  # of the file's pixels that make one of `colours`, along each axis
+
+    @property
+    def path(self) -> str:
+        """The file as text; bytes that are none are escaped."""
+        return os.fsencode(self.file).decode("utf-8", "backslashreplace")
+
+    @property
+    def stem(self) -> str:
+        """The name of the file without its end, as any file system takes it."""
+        return Path(self.path).stem.replace("\\", "_")
 
 
 def rows(photo: Photograph) -> list[dict]:
     """Return a row of photos.csv for each face."""
     return [
         {
-            "file": photo.file,
+            "file": photo.path,
             "face": face,
-            **dict(zip(("left", "top", "width", "height"), frame, strict=True)),
+            **dict(zip(("left", "top", "width", "height"), frame * photo.scale, strict=True)),
             **{name: f"{p:.6f}" for name, p in zip(CLASS_NAMES, row, strict=True)},
             "label": CLASS_NAMES[row.argmax()],
         }
@@ -51,7 +63,7 @@ def rows(photo: Photograph) -> list[dict]:
 def sentences(photo: Photograph) -> list[str]:
     """Return the most probable label of each face."""
     return [
-        f"{photo.file}, face {face}: {CLASS_NAMES[row.argmax()]} {row.max():.2f}"
+        f"{photo.path}, face {face}: {CLASS_NAMES[row.argmax()]} {row.max():.2f}"
         for face, row in enumerate(photo.probabilities, start=1)
     ]
 
@@ -93,7 +105,7 @@ def draw(photo: Photograph) -> Figure:
         style.show_face(cells[row, column], photo.faces[index], f"face {index + 1}")
         _bars(cells[row, column + 1], photo.probabilities[index])
     left_out = len(photo.frames) - count
-    title = f"{photo.file.name}, {photo.model}"
+    title = f"{Path(photo.path).name}, {photo.model}"
     title += f" ({left_out} more faces not shown)" if left_out else ""
     figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
     return figure
