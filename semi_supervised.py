@@ -23,6 +23,7 @@ import math
 from pathlib import Path
 
 from common import cli
+from common.models import registry
 from common.runs import resume, storage
 
 
@@ -81,12 +82,7 @@ def build_parser():
     options.add_argument(
         "--balance", action="store_true", help="keep as many pseudo-labels of every class"
     )
-    options.add_argument(
-        "--architecture",
-        choices=("cnn", "compact", "dnn"),
-        default="cnn",
-        help="of teacher and student (default: %(default)s)",
-    )
+    options.add_argument("--architecture", default="cnn", **registry.option())
     cli.add_training(options)
     return options
 
@@ -195,7 +191,7 @@ def write_results(args, config, teacher, unlabelled, statistics, table):
         caption="The student beside its teacher, which had the remaining labels alone.",
     )
     look, flags = "filter_vis", "--part ascent outputs classes "
-    if args.architecture == "dnn":
+    if not registry.ARCHITECTURES[args.architecture].convolutional:
         look, flags = "confusion", ""
     output.finish(
         f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}"

@@ -17,6 +17,7 @@ epochs. What it leaves open is set by --recipe.
 """
 
 from common import cli
+from common.models import registry
 from common.runs import resume
 
 
@@ -26,13 +27,7 @@ def build_parser():
     cli.add_data(options)
     cli.add_out(options, __file__)
     cli.add_seed(options)
-    options.add_argument(
-        "--architecture",
-        choices=("cnn", "compact"),
-        default="cnn",
-        help="'cnn': the report's; 'compact': a residual network that trains three times as fast "
-        "(default: %(default)s)",
-    )
+    options.add_argument("--architecture", default="cnn", **registry.option(convolutional=True))
     cli.add_training(options)
     cli.add_finished_runs(options)
     return options

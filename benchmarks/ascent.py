@@ -13,7 +13,6 @@ in one batch. Contenders that take filters one at a time may be measured on a fe
 scaled up to all.
 """
 
-import argparse
 import warnings
 
 from benchmarks import timing
@@ -28,11 +27,7 @@ LOOPS = (
 
 def main():
     """Alternate the contenders and publish the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=100)
-    options.add_argument("--filters", type=int, default=4, help="of the one-at-a-time contenders")
-    options.add_argument("--rounds", type=int, default=2)
-    args = options.parse_args()
+    args = timing.flags(__doc__, steps=100, filters=4, rounds=2)
     seconds = timing.against_rivals("ascent", args, rounds=args.rounds)
     seconds = {
         key: value * FILTERS / args.filters if key[0] in LOOPS else value

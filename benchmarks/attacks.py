@@ -19,12 +19,7 @@ EPS, STEP = 8 / 255, 2 / 255
 
 def main():
     """Alternate both and publish the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--images", type=int, default=64)
-    options.add_argument("--steps", type=int, default=10)
-    options.add_argument("--rounds", type=int, default=2)
-    options.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 64])
-    args = options.parse_args()
+    args = timing.flags(__doc__, images=64, steps=10, rounds=2, batch_sizes=[32, 64])
     table = []
     for batch_size in args.batch_sizes:
         one = argparse.Namespace(images=args.images, steps=args.steps, batch_size=batch_size)

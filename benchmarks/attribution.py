@@ -25,11 +25,7 @@ MATRIX = 2048  # rows of the square matrices whose product measures the limit
 
 def main():
     """Alternate the contenders and publish the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--images", type=int, nargs="+", default=[1, 5])
-    options.add_argument("--samples", type=int, default=50)
-    options.add_argument("--rounds", type=int, default=2)
-    args = options.parse_args()
+    args = timing.flags(__doc__, images=[1, 5], samples=50, rounds=2)
     table = []
     for count in args.images:
         one = argparse.Namespace(images=count, samples=args.samples)
@@ -103,13 +99,11 @@ def multiplications():
     """Return the operations of one gradient: two a weight and place forward, two back."""
     from common.models import registry
 
-    model = registry.build("cnn")
-    total = 0
-    for layer in model.layers:
-        if getattr(layer, "kernel", None) is not None:
-            places = math.prod(layer.output.shape[1:-1])
-            total += 4 * places * math.prod(layer.kernel.shape)
-    return total
+    return sum(
+        4 * math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        for layer in registry.build("cnn").layers
+        if getattr(layer, "kernel", None) is not None
+    )
 
 
 def import_pair():

@@ -19,8 +19,8 @@ seconds = time.perf_counter() - start
 print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 OURS = """
-from common import data
-found = data.load({path!r}, cache={cache!r})
+from common.data import loading
+found = loading.load({path!r}, cache={cache!r})
 assert found.train_images.shape == (28709, 48, 48)
 """
 PANDAS = """

@@ -11,20 +11,19 @@ cores added up, hardly disturbed by other work on the machine) tells how much is
 Ours with --half computes in bfloat16, as predict.py --half does.
 """
 
-import argparse
-
 from benchmarks import timing
 
 SETUP = """
 import time
 import numpy as np
-from common import data, models
+from common.data import pixels
+from common.models import checkpoints, prediction
 images = np.random.default_rng(0).integers(0, 256, ({rows}, 48, 48), dtype=np.uint8)
-model = models.load("pretrained/cnn")[0]
-half = models.load("pretrained/cnn", half=True)[0]
+model = checkpoints.load("pretrained/cnn")[0]
+half = checkpoints.load("pretrained/cnn", half=True)[0]
 
 def measure(predict):
-    by_keras = model.predict(data.to_inputs(images[:64]), verbose=0)
+    by_keras = model.predict(pixels.to_inputs(images[:64]), verbose=0)
     difference = np.abs(predict(images[:64]) - by_keras).max()
     start, began = time.perf_counter(), time.process_time()
     predict(images)
@@ -32,24 +31,20 @@ def measure(predict):
     print(len(images) / seconds, 1000 * busy / len(images), difference)
 """
 OURS = """
-models.BATCH = {batch} or models.BATCH
-measure(lambda images: models.predict(model, images))
+prediction.BATCH = {batch} or prediction.BATCH
+measure(lambda images: prediction.predict(model, images))
 """
 HALF = """
-measure(lambda images: models.predict(half, images))
+measure(lambda images: prediction.predict(half, images))
 """
 KERAS = """
-measure(lambda images: model.predict(data.to_inputs(images), verbose=0))
+measure(lambda images: model.predict(pixels.to_inputs(images), verbose=0))
 """
 
 
 def main():
     """Alternate the contenders and publish the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rows", type=int, default=2048)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 64, 128, 256])
-    args = options.parse_args()
+    args = timing.flags(__doc__, rows=2048, rounds=3, batch_sizes=[16, 64, 128, 256])
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(rows=args.rows)

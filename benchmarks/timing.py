@@ -1,5 +1,6 @@
 """Measure contenders in turn, round by round, and keep the table."""
 
+import argparse
 import importlib
 import os
 import statistics
@@ -13,14 +14,20 @@ from common.report import results
 from common.runs import provenance
 
 
+def flags(description, **defaults):
+    """Return what a benchmark was told: whole numbers by name, several where a list is default."""
+    options = argparse.ArgumentParser(description=description)
+    for name, default in defaults.items():
+        nargs = "*" if isinstance(default, list) else None
+        options.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, nargs=nargs)
+    return options.parse_args()
+
+
 def alternate(contenders, *, rounds):
-    """Return the median seconds of each contender, all measured once a round in turn.
+    """Return the median seconds of each contender, name -> function without arguments.
 
-    A machine that slows down for a while then slows all of them.
-
-    Args:
-        contenders: dictionary of name -> function without arguments; each is called once before.
-        rounds: how often each is measured.
+    Each is called once, and then measured once a round in turn: a machine that slows down for a
+    while slows all of them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for work in contenders.values():
@@ -39,14 +46,9 @@ def against_rivals(benchmark, options, *, rounds):
     `common` switches oneDNN on before TensorFlow is imported. A rival as it comes gets what
     TensorFlow chooses for this processor, in a process of its own that runs right after.
 
-    Args:
-        benchmark: name of a module here with a function `contenders(options)`, that returns a
-            dictionary of name -> function without arguments; the first is ours.
-        options: `argparse.Namespace` of plain values.
-        rounds: how often each is measured.
-
-    Returns:
-        Dictionary of (name, settings) -> seconds.
+    The module of the benchmark has a function `contenders(options)`, of an `argparse.Namespace` of
+    plain values, that returns what `alternate` takes, ours first. Returns (name, settings) ->
+    seconds.
     """
     module = importlib.import_module(f"benchmarks.{benchmark}")
     seconds = alternate(module.contenders(options), rounds=rounds)
@@ -72,12 +74,7 @@ def default_environment():
 
 
 def in_process(code, *, environment=None):
-    """Return what a fresh Python process prints last, as a list of numbers.
-
-    Args:
-        code: Python source, run in the project's folder.
-        environment: variables of that process, or None for ours.
-    """
+    """Return what Python source prints last, as numbers, run anew in the project's folder."""
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=provenance.PROJECT,
@@ -90,12 +87,9 @@ def in_process(code, *, environment=None):
 
 
 def in_processes(contenders, *, rounds):
-    """Return the medians of what each contender prints, all run once a round in turn.
+    """Return the medians of what each contender, name -> Python source, prints in `in_process`.
 
-    Args:
-        contenders: dictionary of name -> Python source for `in_process`, run with nothing said of
-            oneDNN.
-        rounds: how often each is run.
+    All are run once a round in turn, with nothing said of oneDNN.
     """
     printed: dict[str, list] = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -115,10 +109,7 @@ def medians(measured):
 def publish(name: str, rows: list[dict], *, title: str = "") -> None:
     """Print rows as a table, and keep them in `results/` with the machine that was measured.
 
-    Args:
-        name: of the table.
-        rows: list of dictionaries with the same keys.
-        title: of the table on the page of the report; its name unless given.
+    The title is that on the page of the report; the name unless given.
     """
     table = pd.DataFrame(rows).assign(machine=results.machine())
     print(table.drop(columns="machine").to_string(index=False, float_format="{:.3g}".format))

@@ -7,8 +7,6 @@ own: float32, TensorFlow's default settings for this processor, its RandomFlip a
 RandomTranslation layers mapped over a shuffled dataset. Every measurement is a process of its own.
 """
 
-import argparse
-
 from benchmarks import timing
 
 SETUP = """
@@ -27,33 +25,30 @@ def measure(model, data):
 """
 OURS = """
 import tensorflow as tf
-from common import models, training
-hardware = training.prepare(seed=0, precision={precision!r})
-with models.precision(hardware.precision):
-    model = models.logits_model(models.build("cnn", fused=True))
-recipe = training.RECIPES["sgd"]
-model.compile(training.optimizer(recipe, 1000), training.loss(recipe), metrics=["accuracy"])
-data = training.batches(
-    images, training.soft_labels(labels), np.ones(len(labels), np.float32), batch_size=64,
-    augmentation="report", seed=0, first_step=0, last_step=steps,
+from common.models import blocks, prediction, registry
+from common.training import batches, devices, recipes
+hardware = devices.prepare(seed=0, precision={precision!r})
+with blocks.precision(hardware.precision):
+    model = prediction.logits_model(registry.build("cnn", fused=True))
+recipe = recipes.RECIPES["sgd"]
+model.compile(recipes.optimizer(recipe, 1000), recipes.loss(recipe), metrics=["accuracy"])
+augmented = lambda name, count: batches.batches(
+    batches.labelled(images, labels, "none"), batch_size=64, augmentation=name, seed=0,
+    first_step=0, last_step=count,
 )
-rate = measure(model, data)
-augmented = lambda name: training.batches(
-    images, training.soft_labels(labels), np.ones(len(labels), np.float32), batch_size=64,
-    augmentation=name, seed=0, first_step=0, last_step=20 * steps,
-)
+rate = measure(model, augmented("report", steps))
 seconds = []
 for name in ("none", "report", "none", "report"):
     start = time.perf_counter()
-    for batch in augmented(name):
+    for batch in augmented(name, 20 * steps):
         pass
     seconds.append((time.perf_counter() - start) / (20 * steps))
 print(rate, (seconds[3] - seconds[2]) / (64 / rate))
 """
 KERAS = """
 import keras, tensorflow as tf
-from common import models
-model = models.build("cnn")
+from common.models import registry
+model = registry.build("cnn")
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 change = keras.Sequential([
     keras.layers.RandomFlip("horizontal"),
@@ -70,10 +65,7 @@ print(measure(model, data), 0)
 
 def main():
     """Alternate the contenders and publish the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=12)
-    options.add_argument("--rounds", type=int, default=3)
-    args = options.parse_args()
+    args = timing.flags(__doc__, steps=12, rounds=3)
     # `common` switches oneDNN on where nothing is said; the alternative gets TensorFlow's choice.
     untouched = "import tensorflow\n"
     setup = SETUP.format(steps=args.steps)

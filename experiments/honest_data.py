@@ -25,6 +25,7 @@ import numpy as np
 
 from common import cli, metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.models import registry
 from common.report import results
 from common.runs import provenance, records, resume, storage
 
@@ -32,7 +33,7 @@ from common.runs import provenance, records, resume, storage
 def build_parser():
     """Return the flags of this study."""
     options = cli.parser(__doc__)
-    options.add_argument("--architecture", choices=("cnn", "compact", "dnn"), default="compact")
+    options.add_argument("--architecture", default="compact", **registry.option())
     options.add_argument("--folds", type=int, default=3)
     cli.add_data(options)
     cli.add_seed(options)
@@ -83,16 +84,10 @@ def main(argv=None):
 
 
 def cross_validate(args, dataset, groups):
-    """Train a network a fold and ask it about all training images.
+    """Train a network a fold and ask it about all training images, the same by `groups` (n,).
 
-    Args:
-        args: the flags.
-        dataset: the data set.
-        groups: images with the same number are the same, (n,).
-
-    Returns:
-        Probabilities by the network that never saw an image, (n, 7), and the share of the other
-        networks that are right, one by one, (n,).
+    Returns the probabilities by the network that never saw an image, (n, 7), and the share of the
+    other networks that are right, one by one, (n,).
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -132,12 +127,8 @@ def cross_validate(args, dataset, groups):
 def twins(output, groups, right_unseen, right_seen, in_test):
     """Add how often images that stand there again are recognised, unseen and seen.
 
-    Args:
-        output: of the study.
-        groups: images with the same number are the same, (n,); some are.
-        right_unseen: whether the network that never saw an image is right, bool (n,).
-        right_seen: share of the other networks that are right, (n,).
-        in_test: share of the test images that also stand in train.
+    `right_unseen` is bool (n,), `right_seen` the share of the other networks that are right, (n,),
+    `in_test` the share of the test images that also stand in train.
     """
     repeated = np.bincount(groups)[groups] > 1
     rows = []
@@ -156,15 +147,11 @@ def twins(output, groups, right_unseen, right_seen, in_test):
             }
         )
     first = rows[0]
-    gain, low, high = (
-        100 * in_test * first[key] for key in ("difference", "95 % low", "95 % high")
-    )
     said = (
         f"{in_test:.1%} of the test images also stand in train. An image that stands there again "
         f"is recognised in {first['right, image never seen']:.1%} of cases when a network never "
         f"saw it and {first['right, image seen in training']:.1%} when it did: known twins add at "
-        "most about "
-        f"{gain:.1f} points [{low:.1f}, {high:.1f}] to a test score of such a network, at most "
+        f"most about {points(first, in_test)} to a test score of such a network, at most "
         "because a twin may carry another label. Validation scores here are free of that, as "
         "copies are kept in the same split."
     )
@@ -179,13 +166,9 @@ def trained_on(data_hash):
 
 
 def remembered(output, groups, answers, in_test):
-    """Add how often trained networks are right on repeated images.
+    """Add how often trained networks are right on repeated images, `groups` (n,) of them.
 
-    Args:
-        output: of the study.
-        groups: images with the same number are the same, (n,); only those that repeat.
-        answers: run folder -> (whether it is right, whether it was trained on the image), (n,).
-        in_test: share of the test images that also stand in train.
+    `answers` are run folder -> (whether it is right, whether it was trained on the image), (n,).
     """
     rows = []
     for run, (right, seen) in answers.items():
@@ -206,16 +189,21 @@ def remembered(output, groups, answers, in_test):
             }
         )
     most = max(rows, key=lambda row: row["difference"])
-    gain, low, high = (100 * in_test * most[key] for key in ("difference", "95 % low", "95 % high"))
     said = (
         "Networks that were trained until they overfit remember more: of the "
         f"{len(rows)} asked, {most['network']} remembers most. It is right on "
         f"{most['right on these']:.1%} of the repeated images that it was trained on and on "
         f"{most['right there']:.1%} of those that were held out, which are other images: at most "
-        f"about {gain:.1f} points [{low:.1f}, {high:.1f}] of its test score."
+        f"about {points(most, in_test)} of its test score."
     )
     title = "Images that stand there again, shown to trained networks"
     output.add("data_remembered", title=title, table=rows, sentences=[said])
+
+
+def points(row, in_test):
+    """Return the difference of a row, with its interval, in points of a test score."""
+    gain, low, high = (100 * in_test * row[key] for key in ("difference", "95 % low", "95 % high"))
+    return f"{gain:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def mean_by_group(values, groups):
@@ -234,14 +222,9 @@ def resample(values, groups, *, samples=2000, seed=0):
 
 
 def noise(output, labels, groups, unseen, folder):
-    """Add how many labels of each class are doubted for which other.
+    """Add how many labels (n,) of each class are doubted for which other; each in `doubtful.csv`.
 
-    Args:
-        output: of the study.
-        labels: codes 0-6, (n,).
-        groups: images with the same number are the same, (n,).
-        unseen: probabilities by networks that never saw an image, (n, 7).
-        folder: that `doubtful.csv` goes to, the doubted labels one by one.
+    `unseen` are the probabilities by networks that never saw an image, (n, 7).
     """
     threshold = np.array([unseen[labels == code, code].mean() for code in range(NUM_CLASSES)])
     confident = np.where(unseen >= threshold, unseen, -1.0)

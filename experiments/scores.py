@@ -16,7 +16,7 @@ from common import cli, metrics
 from common.data import splits
 from common.models import checkpoints, prediction
 from common.report import results
-from common.runs import storage
+from common.runs import records
 
 
 def build_parser():
@@ -60,7 +60,7 @@ def main(argv=None):
             rows.append(
                 {
                     "network": name,
-                    "parameters": sum(parameters(run) for run in members),
+                    "parameters": sum(records.read(run).metrics["parameters"] for run in members),
                     "views": views,
                     "accuracy": right / len(labels),
                     "negative log-likelihood": metrics.negative_log_likelihood(
@@ -72,8 +72,7 @@ def main(argv=None):
                 }
             )
     for views in prediction.VIEWS:
-        alone = [row for row in rows if row["network"] in map(str, compact)]
-        alone = [row for row in alone if row["views"] == views]
+        alone = [r for r in rows if r["network"] in map(str, compact) and r["views"] == views]
         mean, half = metrics.mean_interval(np.array([row["accuracy"] for row in alone]))
         likelihoods = [row["negative log-likelihood"] for row in alone]
         rows.append(
@@ -90,11 +89,6 @@ def main(argv=None):
     title = "Networks alone and averaged, over one view and more"
     output.add("accuracy_networks", title=title, table=rows)
     output.finish()
-
-
-def parameters(run):
-    """Return the number of weights of a finished run."""
-    return storage.read_json(run / "metrics.json")["parameters"]
 
 
 if __name__ == "__main__":

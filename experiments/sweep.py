@@ -10,13 +10,9 @@ from common.runs import provenance, storage
 
 
 def finish(script: str, folder: Path, flags: list[str]) -> Path:
-    """Run a training script to its end unless it has been there; go on where it was stopped.
+    """Return the run folder of a script after its end, to which it is brought if it has to be.
 
-    Returns:
-        the run folder.
-
-    Raises:
-        ValueError: the folder holds a run that another command started.
+    A ValueError says that the folder holds a run that another command started.
     """
     start = [script, "--out", str(folder), *flags]
     started = (folder / "config.json").exists()

@@ -503,7 +503,7 @@ def test_bad_input_is_named(network, pixels, labels):
         fgsm.perturb(network, pixels * np.nan, labels, good)
     with pytest.raises(ValueError, match="0 to 6"):
         fgsm.perturb(network, pixels, labels + 7, good)
-    with pytest.raises(ValueError, match="one for each image"):
+    with pytest.raises(ValueError, match="one class code for each"):
         fgsm.perturb(network, pixels, labels[:2], good)
     with pytest.raises(ValueError, match="generator"):
         pgd.perturb(network, pixels, labels, good)

@@ -280,3 +280,22 @@ def test_views_average_mirrored_and_shifted_images():
     )
     with pytest.raises(ValueError, match="expected one of 1, 2, 10, 18, found 3"):
         prediction.predict(model, faces, views=3)
+
+
+@pytest.mark.parametrize("count", [0, 4, 7])
+def test_batches_are_joined_in_whatever_structure_they_come(count):
+    values = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
+    done, sizes = [], []
+
+    def compute(some, others):
+        sizes.append(len(some))
+        return {"sums": (some + others,), "rows": some[:, 0]}
+
+    found = prediction.in_batches(compute, values, values, size=4, progress=done.append)
+    assert list(found) == ["sums", "rows"]
+    np.testing.assert_array_equal(found["sums"][0], 2 * values)
+    np.testing.assert_array_equal(found["rows"], values[:, 0])
+    assert sum(done) == count
+    assert max(sizes) <= 4
+    turned = prediction.in_batches(np.transpose, values, size=4, axis=1)
+    np.testing.assert_array_equal(turned, values.T)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.ascent import fast_convolution, responses
+from common.models.prediction import in_batches
 
 BATCH = 8  # images: what a layer puts out for them stays in the processor's cache
 NOISE = 0.1  # half the range of the white noise that ascent starts from, around mid-grey
@@ -97,16 +98,10 @@ def ascend(
     exactly as it would alone. Only the part of the model up to the layer is computed, in inference
     mode. A step adds the gradient, divided by its root mean square, to the image.
 
-    Args:
-        model: any Keras model of (n, 48, 48, 1).
-        layer: name of one of its layers; `logits` for images of classes.
-        units: int (n,), the same one may come up more than once.
-        options: how they ascend.
-        start: float32 (n, 48, 48), for example `white_noise`.
-        progress: called with the number of images done, after each step of a batch, or None.
-
-    Raises:
-        ValueError: an unknown layer or unit, or a snapshot that is never reached.
+    Units are int (n,), the same one may come up more than once; they start from float images
+    (n, 48, 48), for example `white_noise`. `progress` is called with the number of images, after
+    each step of a batch. A ValueError says that a layer or unit is unknown, or a snapshot never
+    reached.
 
     Source: Erhan et al. 2009; for the regularised kind Olah et al. 2017, "Feature Visualization".
     """
@@ -120,28 +115,25 @@ def ascend(
     generator = np.random.default_rng(options.seed)
     moves = generator.integers(-SHIFT, SHIFT, (options.steps, 2), endpoint=True)
 
-    images = np.empty((len(kept), *start.shape), np.float32)
-    activations = np.empty((len(kept), len(start)), np.float32)
-    for first in range(0, len(start), options.batch):
-        batch = slice(first, first + options.batch)
-        chosen = tf.constant(chosen_units[batch])
-        parameters = tf.constant(start[batch], tf.float32)
+    def grow(parameters, chosen):
+        snapshots = []
         for step in range(int(kept[-1]) + 1):
-            for place in np.flatnonzero(kept == step):
-                images[place, batch], activations[place, batch] = look(parameters, chosen)
+            if step in kept:
+                snapshots.append([values.numpy() for values in look(parameters, chosen)])
             if step < kept[-1]:
                 parameters = climb(parameters, chosen, tf.constant(moves[step], tf.int32))
                 if progress is not None:
                     progress(len(chosen))
+        images, activations = zip(*snapshots, strict=True)
+        return np.stack(images), np.stack(activations)
+
+    arrays = np.asarray(start, np.float32), chosen_units
+    images, activations = in_batches(grow, *arrays, size=options.batch, axis=1)
     return Ascent(layer, options.regularised, chosen_units, kept, images, activations)
 
 
 def dominant_frequency(images: np.ndarray) -> np.ndarray:
-    """Return the cycles per image width that carry the most power, int64 (n,), 0 for flat images.
-
-    Args:
-        images: float (n, 48, 48).
-    """
+    """Return the cycles per width of images (n, 48, 48) with the most power, (n,); 0 if flat."""
     size = images.shape[-1]
     power = np.abs(np.fft.fft2(images - images.mean(axis=(1, 2), keepdims=True))) ** 2
     ring = np.rint(_radius(size, np.fft.fftfreq(size) * size)).astype(np.int64)

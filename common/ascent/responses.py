@@ -11,7 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.models.prediction import in_batches
+
 BATCH = 64  # images
+INPUTS = [tf.TensorSpec((None, 48, 48, 1))]
 ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.ReLU)
 
 
@@ -37,17 +40,10 @@ def layer_units(
     *,
     maps: bool = False,
 ) -> np.ndarray:
-    """Return the unit numbers of a layer, int64 (n,): those wanted, checked, or else all.
+    """Return the unit numbers of a layer, int64 (n,): those wanted or else all.
 
-    Args:
-        model: any Keras model.
-        layer: name of one of its layers.
-        wanted: numbers of units.
-        maps: refuse a layer of numbers without maps.
-
-    Raises:
-        ValueError: no such layer, or no such unit in it; the message lists those that exist. Or a
-            layer without maps.
+    A ValueError says that there is no such layer or unit, and lists those that exist, or, if `maps`
+    are asked for, that the layer puts out numbers.
     """
     names = [one.name for one in model.layers if not isinstance(one, keras.layers.InputLayer)]
     if layer not in names:
@@ -70,23 +66,13 @@ def layer_outputs(
 ) -> np.ndarray:
     """Return what a layer puts out for images: float32 (n, rows, columns, filters) or (n, units).
 
-    Args:
-        model: any Keras model of (n, 48, 48, 1).
-        layer: name of one of its layers.
-        images: float32 (n, 48, 48) or (n, 48, 48, 1) in [0, 1].
-        batch: how many images are computed at once.
-
-    Raises:
-        ValueError: an unknown layer; the message lists those that exist.
+    Images are float (n, 48, 48) or (n, 48, 48, 1) in [0, 1]; an unknown layer is an error as of
+    `layer_units`.
     """
     layer_units(model, layer)
     submodel = keras.Model(model.input, model.get_layer(layer).output)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 48, 48, 1))])
-    def compute(images):
-        return submodel(images, training=False)
-
-    return np.concatenate([compute(some).numpy() for some in _batches(images, batch)])
+    compute = tf.function(lambda images: submodel(images, training=False), input_signature=INPUTS)
+    return in_batches(compute, _as_inputs(images), size=batch)
 
 
 def top_activating(
@@ -101,21 +87,12 @@ def top_activating(
     batch: int = BATCH,
     progress: Callable[[int], object] | None = None,
 ) -> TopActivations:
-    """Return the `TopActivations` of units of a layer among images.
+    """Return the `TopActivations` of units (n,) of a layer, by default all, among images.
 
-    Args:
-        model: any Keras model of (n, 48, 48, 1).
-        layer: name of one of its layers.
-        images: float32 (n, 48, 48) or (n, 48, 48, 1) in [0, 1].
-        count: how many images for each unit; all, where there are fewer.
-        among: int (k,), numbers of the images to choose from; all unless named.
-        units: int (n,); all unless named.
-        activated: measure after the activation function that follows the layer, if one does.
-        batch: how many images are computed at once; no more maps than theirs are ever held.
-        progress: called with the number of images done, after each batch, or None.
-
-    Raises:
-        ValueError: an unknown layer or unit; the message lists those that exist.
+    Images and errors are those of `layer_outputs`. There are `count` images for each unit, or all,
+    chosen from those with the numbers `among` (k,). If `activated`, it is measured after the
+    activation function that follows the layer, if one does. No more maps than those of a batch are
+    ever held.
     """
     among = np.arange(len(images)) if among is None else among
     units = layer_units(model, layer, units)
@@ -124,19 +101,15 @@ def top_activating(
     map_shape = target.output.shape[1:-1]
     submodel = keras.Model(model.input, target.output)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 48, 48, 1))])
+    @tf.function(input_signature=INPUTS)
     def measure(images):
         maps = submodel(images, training=False)
         maps = tf.reshape(maps, (tf.shape(maps)[0], -1, maps.shape[-1]))
         means = tf.reduce_mean(after(maps), axis=1)
         return means, tf.reduce_max(maps, axis=1), tf.argmax(maps, axis=1)
 
-    measured = []
-    for some in _batches(images[among], batch):
-        measured.append([values.numpy()[:, units] for values in measure(some)])
-        if progress is not None:
-            progress(len(some))
-    means, largest, places = (np.concatenate(values).T for values in zip(*measured, strict=True))
+    measured = in_batches(measure, _as_inputs(images[among]), size=batch, progress=progress)
+    means, largest, places = (values[:, units].T for values in measured)
     indices = np.argsort(-means, axis=1, kind="stable")[:, :count]
     places = np.take_along_axis(places, indices, axis=1)
     places = np.stack(np.unravel_index(places, map_shape or (1, 1)), axis=-1)
@@ -157,8 +130,5 @@ def activation_after(model: keras.Model, target: keras.layers.Layer) -> Callable
     return tf.identity
 
 
-def _batches(images, batch):
-    """Yield tensors of at most `batch` images, (n, 48, 48, 1)."""
-    images = np.reshape(images, (-1, 48, 48, 1))
-    for first in range(0, len(images), batch):
-        yield tf.constant(images[first : first + batch], tf.float32)
+def _as_inputs(images):
+    return np.asarray(images, np.float32).reshape(-1, 48, 48, 1)

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from common.attacks import engine
 from common.attacks.registry import Budget, check
+from common.models.prediction import checked, in_batches
 
 STEPS = 50  # at most; most images take two or three
 OVERSHOOT = 0.02  # it goes this much past the boundary (section 2.1)
@@ -26,22 +27,24 @@ def perturb(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> n
     is misread from the beginning comes back as it is. Errors are those of `engine`, and a
     ValueError if the budget is targeted.
     """
-    images, labels = engine.checked(model, images, labels)
+    images, labels = checked(model, images, labels)
     check(["deepfool"], targeted=budget.targeted)
     gaps_of = _compiled_gaps(model)
+
+    def step(some):
+        gaps, gradients = (np.array(array) for array in gaps_of(some))
+        # A black pixel cannot get darker nor a white one lighter: those stand still.
+        at = some[:, np.newaxis]
+        gradients[((at <= 0) & (gradients > 0)) | ((at >= 1) & (gradients < 0))] = 0
+        return _over_nearest(gaps.astype(np.float64), gradients, budget.norm)
+
     change = np.zeros(images.shape, np.float64)
     attacked = images.copy()
     active = np.flatnonzero(~engine.fooled(model, images, labels, budget))
     for _ in range(STEPS):
         if not len(active):
             break
-        for part in engine.batches(len(active), budget.batch_size):
-            some = active[part]
-            gaps, gradients = (np.array(array) for array in gaps_of(attacked[some]))
-            # A black pixel cannot get darker nor a white one lighter: those stand still.
-            at = attacked[some][:, np.newaxis]
-            gradients[((at <= 0) & (gradients > 0)) | ((at >= 1) & (gradients < 0))] = 0
-            change[some] += _over_nearest(gaps.astype(np.float64), gradients, budget.norm)
+        change[active] += in_batches(step, attacked[active], size=budget.batch_size)
         attacked[active] = np.clip(images[active] + (1 + OVERSHOOT) * change[active], 0, 1)
         active = active[~engine.fooled(model, attacked[active], labels[active], budget)]
     return attacked
@@ -50,10 +53,8 @@ def perturb(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> n
 def _over_nearest(gaps, gradients, norm):
     """Return the smallest change, by norm, that closes one of the gaps if they were linear.
 
-    Args:
-        gaps: float64 (n, c): logit of the predicted class minus those of the others.
-        gradients: (n, c, ...) of the gaps.
-        norm: "linf" or "l2".
+    The gaps, float64 (n, c), are the logit of the predicted class minus those of the others; their
+    gradients are (n, c, ...).
     """
     slopes = gradients.reshape(*gaps.shape, -1).astype(np.float64)
     steepness = np.abs(slopes).sum(2) if norm == "linf" else np.sqrt((slopes**2).sum(2))

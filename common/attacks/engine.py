@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from keras import Model, layers
+from keras import Model
 from numpy import ndarray
 
 from common.attacks.registry import LOSSES, Budget
-from common.labels import NUM_CLASSES
+from common.models.prediction import checked, in_batches
 
 TINY = 1e-30  # divides what is zero anyway
 
@@ -32,9 +32,7 @@ def steepest(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> 
     """
     images, labels = checked(model, images, labels)
     compiled = _compiled_steepest(model, budget.norm, budget.loss)
-    direction = np.empty_like(images)
-    for part in batches(len(images), budget.batch_size):
-        direction[part] = compiled(images[part], labels[part])
+    direction = in_batches(compiled, images, labels, size=budget.batch_size)
     return -direction if budget.targeted else direction
 
 
@@ -67,11 +65,12 @@ def ascend(
         sizes = for_each(budget.step_size, images, "step_size")
     eps, sizes = eps.astype(np.float32), (-sizes if budget.targeted else sizes).astype(np.float32)
     compiled = _compiled_ascent(model, budget.norm, budget.loss, follow)
-    moved = np.empty_like(images)
-    for part in batches(len(images), budget.batch_size):
-        each = (array[part] for array in (images, starts, labels, eps, sizes))
-        moved[part] = compiled(*each, budget.steps)
-    return project(moved, images, budget)
+
+    def climb(*batch):
+        return compiled(*batch, budget.steps)
+
+    arrays = images, starts, labels, eps, sizes
+    return project(in_batches(climb, *arrays, size=budget.batch_size), images, budget)
 
 
 def move(images: ndarray, direction: ndarray, budget: Budget) -> ndarray:
@@ -103,9 +102,7 @@ def project(candidates: ndarray, images: ndarray, budget: Budget) -> ndarray:
 
 def predict_logits(model: Model, images: ndarray, batch_size: int = Budget.batch_size) -> ndarray:
     """Return the model's logits, float32 (n, 7)."""
-    compiled = _compiled_logits(model)
-    parts = [compiled(images[part]).numpy() for part in batches(len(images), batch_size)]
-    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
+    return in_batches(_compiled_logits(model), images, size=batch_size)
 
 
 def fooled(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> ndarray:
@@ -153,11 +150,6 @@ def lengths(changes: ndarray) -> ndarray:
     return np.sqrt((changes**2).sum(axis=tuple(range(1, changes.ndim)), keepdims=True))
 
 
-def batches(count: int, size: int) -> list[slice]:
-    """Return the slices that cut `count` images into batches."""
-    return [slice(start, start + size) for start in range(0, count, size)]
-
-
 def for_each(value: float | ndarray, images: ndarray, name: str) -> ndarray:
     """Return float64 (n,) from one size, finite and 0 or more, or one for each image."""
     values = np.asarray(value, np.float64)
@@ -168,35 +160,6 @@ def for_each(value: float | ndarray, images: ndarray, name: str) -> ndarray:
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"expected a finite {name} of 0 or more, found {value}")
     return np.broadcast_to(values, len(images))
-
-
-def checked(model: Model, images: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
-    """Return images as float32 and labels as int64, or say in a ValueError what is wrong."""
-    if isinstance(model.layers[-1], layers.Softmax):
-        raise ValueError(
-            "expected a model that puts out logits, found probabilities: a softmax has no gradient "
-            "where it is sure; pass models.logits_model(model)"
-        )
-    images = np.asarray(images)
-    expected = tuple(model.input_shape[1:])
-    if images.dtype.kind != "f" or images.shape[1:] != expected:
-        raise ValueError(
-            f"expected float images (n, {', '.join(map(str, expected))}), found {images.dtype} "
-            f"{images.shape}: convert grey levels with data.to_inputs"
-        )
-    if not ((images >= 0) & (images <= 1)).all():
-        raise ValueError("expected pixels in [0, 1], found others: convert with data.to_inputs")
-    labels = np.asarray(labels)
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"expected {len(images)} whole labels, one for each image, found {labels.dtype} "
-            f"{labels.shape}"
-        )
-    if len(labels) and not (labels.min() >= 0 and labels.max() < NUM_CLASSES):
-        raise ValueError(
-            f"expected labels from 0 to {NUM_CLASSES - 1}, found {labels.min()} to {labels.max()}"
-        )
-    return images.astype(np.float32), labels.astype(np.int64)
 
 
 # ------------------------------------------------------------------------------------------ inside

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from common.attacks import engine, pgd, registry
 from common.attacks.setting import Sample, Setting, grey_level
 from common.labels import NUM_CLASSES
+from common.models.prediction import in_batches
 
 CLEAN = "clean"  # the images before any attack
 BATCH_SIZE = 50  # images between two ticks of the bar of `transfer`; random numbers depend on it
@@ -140,18 +141,22 @@ def transfer(
     """
     sized = (name for name in attacks if registry.ATTACKS[name].sized)
     names = dict.fromkeys([CLEAN, registry.CONTROL, *sized])
-    predictions = {name: np.empty((len(networks), len(images)), np.int64) for name in names}
     source, *_ = networks.values()
     aims, budget = setting.aims(sample.labels), setting.fresh_budget()
-    parts = engine.batches(len(images), BATCH_SIZE)
-    for part in tqdm(parts, desc="transfer", unit=" batches", delay=2, disable=None):
-        for name in names:
-            these = images[part]
-            if name != CLEAN:
-                these = registry.load(name).perturb(source, these, aims[part], budget)
-            for place, network in enumerate(networks.values()):
-                logits = engine.predict_logits(network, these)
-                predictions[name][place, part] = logits.argmax(1)
+
+    def read(some, aims):
+        attacked = {
+            name: some if name == CLEAN else registry.load(name).perturb(source, some, aims, budget)
+            for name in names
+        }
+        return {
+            name: np.stack([engine.predict_logits(x, these).argmax(1) for x in networks.values()])
+            for name, these in attacked.items()
+        }
+
+    with tqdm(total=len(images), desc="transfer", unit=" faces", delay=2, disable=None) as bar:
+        batched = {"size": BATCH_SIZE, "axis": -1, "progress": bar.update}
+        predictions = in_batches(read, images, aims, **batched)
     return Transfer(setting, sample, tuple(networks), seen, predictions)
 
 

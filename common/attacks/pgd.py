@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from common.attacks import engine
 from common.attacks.registry import Budget
+from common.models.prediction import checked
 
 STEP = 2.5  # times eps / steps: it can cross its ball 1.25 times (section 5)
 
@@ -21,7 +22,7 @@ def perturb(model: Model, images: ndarray, labels: ndarray, budget: Budget) -> n
     The best one has the largest margin: it is misread (or read as the target) if any start led to
     that. The random starts do not depend on the batch size. Errors are those of `engine`.
     """
-    images, labels = engine.checked(model, images, labels)
+    images, labels = checked(model, images, labels)
     if budget.restarts == 0:
         return engine.ascend(model, images, images, labels, budget, step=STEP)
     best, best_margin = images, -np.inf

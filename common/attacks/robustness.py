@@ -14,6 +14,7 @@ from tqdm import tqdm
 from common.attacks import engine, registry
 from common.attacks.registry import Budget
 from common.attacks.setting import Sample, Setting
+from common.models.prediction import checked, in_batches
 
 ON_GRID = 1e-6  # images as near to whole grey levels as this are not scored again
 
@@ -81,18 +82,11 @@ def measure(
     time, along a direction found once, and may fail at a size although they succeed at a smaller
     one.
 
-    Args:
-        model: puts out logits.
-        images: one or more.
-        labels: codes.
-        budget: its eps (k,) are the sizes, rising; random numbers depend on its batch size.
-        attacks: names in the registry.
-        rounds: halvings between two sizes in the search for the smallest eps, by image.
-
-    Raises:
-        ValueError: as the attacks do, or eps does not rise, or there is no image.
+    The budget's eps (k,) are the sizes, rising; random numbers depend on its batch size. The
+    smallest eps of an image is found by so many `rounds` of halving between two sizes. Errors are
+    those of the attacks, or a ValueError if eps does not rise or there is no image.
     """
-    images, labels = engine.checked(model, images, labels)
+    images, labels = checked(model, images, labels)
     if not len(images):
         raise ValueError("expected one image or more, found none")
     names = tuple(dict.fromkeys((*attacks, registry.CONTROL)))
@@ -100,14 +94,13 @@ def measure(
     sizes = np.asarray(budget.eps, np.float64)
     if sizes.ndim != 1 or not len(sizes) or (np.diff(sizes) <= 0).any():
         raise ValueError(f"expected rising sizes eps, found {sizes.tolist()}")
-    pieces = []
+
+    def measure_batch(some, aims):
+        return _measure_batch(model, some, aims, sizes, budget, names, rounds)
+
     with tqdm(total=len(images), desc="robustness", unit=" faces", delay=2, disable=None) as bar:
-        for part in engine.batches(len(images), budget.batch_size):
-            pieces.append(
-                _measure_batch(model, images[part], labels[part], sizes, budget, names, rounds)
-            )
-            bar.update(len(images[part]))
-    return Measurement(*(_joined(several) for several in zip(*pieces, strict=True)))
+        batched = {"size": budget.batch_size, "axis": -1, "progress": bar.update}
+        return Measurement(*in_batches(measure_batch, images, labels, **batched))
 
 
 def _measure_batch(model, images, labels, sizes, budget, names, rounds):
@@ -185,10 +178,3 @@ def _bisect(model, perturb, labels, low, high, budget, rounds):
         high[some] = np.where(won, middle, high[some])
         low[some] = np.where(won, low[some], middle)
     return high
-
-
-def _joined(pieces):
-    """Return arrays, or dictionaries of arrays with the same keys, joined along the last axis."""
-    if isinstance(pieces[0], dict):
-        return {key: _joined([piece[key] for piece in pieces]) for key in pieces[0]}
-    return np.concatenate(pieces, axis=-1)

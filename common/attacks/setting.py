@@ -78,12 +78,10 @@ class Sample:
 
     @classmethod
     def even(cls, labels: ndarray, count: int, *, without: int | None = None) -> "Sample":
-        """Return `count` images, as many of each class as there are up to a share.
+        """Return `count` of the images with labels (m,), evenly over the classes.
 
-        Args:
-            labels: (m,) codes of all.
-            count: images wanted; all of them, with equal weights, where there are no more.
-            without: code of a class that is left out.
+        Where there are no more it is all of them, with equal weights. The class `without` is left
+        out.
         """
         eligible = np.flatnonzero(labels != without)
         labels = labels[eligible]
@@ -97,14 +95,10 @@ class Sample:
         return cls(eligible[chosen], labels[chosen], weights / weights.sum())
 
     def shares(self, hits: ndarray) -> tuple[ndarray, ndarray, ndarray]:
-        """Return (share, standard error, share of each class) of the images that are hits.
+        """Return (share, standard error, share of each class) of the hits, bool (..., n).
 
-        Args:
-            hits: bool (..., n).
-
-        Returns:
-            float64 (...), (...) and (..., 7); NaN for a class without images. The error is that of
-            a sample drawn class by class.
+        These are float64 (...), (...) and (..., 7), NaN for a class without images. The error is
+        that of a sample drawn class by class.
         """
         own = (self.labels == np.arange(NUM_CLASSES)[:, np.newaxis]).astype(np.float64)  # (7, n)
         counts = own.sum(1)

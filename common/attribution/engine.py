@@ -19,6 +19,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import Model
+from numpy import ndarray
+
+from common.models.prediction import checked, in_batches
 
 BATCH = 32  # images a pass; the CNN of the report needs about 15 MB for each
 
@@ -32,33 +36,12 @@ class Options:
     layer: str | None = None  # a convolution, for methods that explain by one; None for the last
 
 
-def checked(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return images as float32 and classes as int64, or say what is wrong with them."""
-    images, classes = np.asarray(images), np.asarray(classes)
-    if images.ndim != 4 or images.shape[-1] != 1 or images.dtype.kind != "f":
-        raise ValueError(
-            f"expected float images (n, h, w, 1) in [0, 1], found {images.dtype} {images.shape}: "
-            "make them with data.to_inputs"
-        )
-    count = model.output_shape[-1]
-    if classes.shape != images.shape[:1] or classes.dtype.kind not in "iu":
-        raise ValueError(
-            f"expected one class code for each of {len(images)} images, found {classes.dtype} "
-            f"{classes.shape}"
-        )
-    if len(classes) and not 0 <= classes.min() <= classes.max() < count:
-        raise ValueError(f"expected class codes from 0 to {count - 1}, found {classes.tolist()}")
-    return images.astype(np.float32, copy=False), classes.astype(np.int64)
-
-
-def convolutions(model: keras.Model) -> list[str]:
+def convolutions(model: Model) -> list[str]:
     """Return the names of the model's convolutions, first to last."""
     return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
-def convolution(model: keras.Model, name: str | None = None) -> str:
+def convolution(model: Model, name: str | None = None) -> str:
     """Return the name of a convolution, by default the last, or raise a ValueError without any."""
     known = convolutions(model)
     if not known:
@@ -71,30 +54,31 @@ def convolution(model: keras.Model, name: str | None = None) -> str:
     return name or known[-1]
 
 
-def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+def logits(model: Model, images: ndarray) -> ndarray:
     """Return all logits, float64 (n, classes)."""
-    batches = [np.asarray(_logits(model, images[batch])) for batch in _batches(len(images))]
-    return np.concatenate(batches).astype(np.float64) if batches else np.empty((0, 1))
+    compute = functools.partial(_logits, model)
+    return in_batches(compute, images, size=BATCH).astype(np.float64)
 
 
-def class_logits(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def class_logits(model: Model, images: ndarray, classes: ndarray) -> ndarray:
     """Return the logit of its class for each image, float64 (n,)."""
     return logits(model, images)[np.arange(len(images)), classes]
 
 
 def gradients(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray, *, after: Callable | None = None
-) -> np.ndarray:
+    model: Model, images: ndarray, classes: ndarray, *, after: Callable | None = None
+) -> ndarray:
     """Return the gradient of its class's logit for each image, `checked` before, (n, h, w).
 
     `after(layer, outputs)` returns what is to stand for the outputs of a layer.
     """
-    return _in_batches(functools.partial(_gradients, model, after), images, classes)
+    compute = functools.partial(_gradients, model, after)
+    return in_batches(compute, images, classes, size=BATCH)
 
 
 def class_activation_maps(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray, layer: str | None, weigh: Callable
-) -> np.ndarray:
+    model: Model, images: ndarray, classes: ndarray, layer: str | None, weigh: Callable
+) -> ndarray:
     """Return what is positive in a weighted sum of a convolution's channels, float32 (n, h, w).
 
     `weigh` takes the gradients of the classes' logits with respect to what the convolution puts
@@ -103,7 +87,7 @@ def class_activation_maps(
     """
     images, classes = checked(model, images, classes)
     compute = functools.partial(_activation_maps, model, convolution(model, layer), weigh)
-    return _in_batches(compute, images, classes)
+    return in_batches(compute, images, classes, size=BATCH)
 
 
 @tf.function(autograph=False, reduce_retracing=True)
@@ -151,14 +135,3 @@ def _call_layers(model, images, after):
         inputs = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
         values[id(layer.output)] = after(layer, layer(inputs))
     return values[id(model.outputs[0])]
-
-
-def _in_batches(compute, images, classes):
-    maps = np.empty(images.shape[:3], np.float32)
-    for batch in _batches(len(images)):
-        maps[batch] = compute(images[batch], classes[batch])
-    return maps
-
-
-def _batches(count):
-    return [slice(start, start + BATCH) for start in range(0, count, BATCH)]

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+from keras import Model
+from numpy import ndarray
 from scipy import ndimage, special, stats
 from tqdm import tqdm
 
 from common.attribution import engine, registry
+from common.models.prediction import checked
 
 BLUR = 5.0  # pixels of deviation: a 48x48 face keeps its light and shade and loses its features
 
@@ -20,21 +23,21 @@ class Faithfulness:
 
     run: str  # folder of the model
     images: list[int]  # numbers of the n images
-    classes: np.ndarray  # (n,), explained
-    curves: dict[str, np.ndarray]  # of `compare`
+    classes: ndarray  # (n,), explained
+    curves: dict[str, ndarray]  # of `compare`
     layers: list[str]  # in the order they are randomised
-    correlations: dict[str, np.ndarray]  # method -> (layers + 1, n), with the trained model's map
+    correlations: dict[str, ndarray]  # method -> (layers + 1, n), with the trained model's map
 
-    def areas(self) -> dict[str, np.ndarray]:
+    def areas(self) -> dict[str, ndarray]:
         """Return for each method, and "random", the areas under its curves, (2, n)."""
         return {name: area(both) for name, both in self.curves.items()}
 
 
 def check(
-    model: keras.Model,
-    inputs: np.ndarray,
-    importances: dict[str, np.ndarray],
-    classes: np.ndarray,
+    model: Model,
+    inputs: ndarray,
+    importances: dict[str, ndarray],
+    classes: ndarray,
     options: engine.Options,
     *,
     run: str,
@@ -55,21 +58,21 @@ def check(
     return Faithfulness(run, images, classes, curves, layers, correlations)
 
 
-def blurred(images: np.ndarray) -> np.ndarray:
+def blurred(images: ndarray) -> ndarray:
     """Return the images (n, h, w, 1) so blurred that only broad light and shade is left."""
     return ndimage.gaussian_filter(images, (0, BLUR, BLUR, 0), mode="nearest")
 
 
 def deletion_insertion(
-    model: keras.Model,
-    images: np.ndarray,
-    importances: np.ndarray,
-    classes: np.ndarray,
+    model: Model,
+    images: ndarray,
+    importances: ndarray,
+    classes: ndarray,
     *,
     steps: int = 24,
     fill: Callable = blurred,
     seed: int = 0,
-) -> np.ndarray:
+) -> ndarray:
     """Return how the class's probability moves as pixels go, or come, most important first.
 
     Deletion replaces pixels of the image by those of its blurred copy; insertion starts from the
@@ -79,13 +82,11 @@ def deletion_insertion(
     seen. Source: Petsiuk et al. 2018, section 4 (RISE; there deletion fills with grey).
 
     The pixels are divided into `steps` equal parts, those of equal importance in an order by the
-    seed; `fill` takes images and returns what stands for missing pixels.
-
-    Returns:
-        float64 (2, n, steps + 1): deletion and insertion, probability of the class after 0,
-        1/steps, ..., all of the pixels.
+    seed; `fill` takes images and returns what stands for missing pixels. What comes back is float64
+    (2, n, steps + 1): deletion and insertion, probability of the class after 0, 1/steps, ..., all
+    of the pixels.
     """
-    images, classes = engine.checked(model, images, classes)
+    images, classes = checked(model, images, classes)
     pixels = importances[0].size if len(images) else 0
     counts = np.round(np.arange(steps + 1) / steps * pixels)
     curves = np.empty((2, len(images), steps + 1))
@@ -102,15 +103,15 @@ def deletion_insertion(
 
 
 def compare(
-    model: keras.Model,
-    images: np.ndarray,
-    importances: dict[str, np.ndarray],
-    classes: np.ndarray,
+    model: Model,
+    images: ndarray,
+    importances: dict[str, ndarray],
+    classes: ndarray,
     *,
     random_orders: int = 5,
     seed: int = 0,
     **options,
-) -> dict[str, np.ndarray]:
+) -> dict[str, ndarray]:
     """Return name -> curves of `deletion_insertion` (which takes the `options`) for several maps.
 
     At the end comes "random", the mean of masking in several random orders.
@@ -125,19 +126,19 @@ def compare(
     return curves | {"random": np.mean(orders, axis=0)}
 
 
-def area(curves: np.ndarray) -> np.ndarray:
+def area(curves: ndarray) -> ndarray:
     """Return the area under each curve (..., steps + 1) by the trapezoidal rule, in [0, 1]."""
     return np.trapezoid(curves, dx=1 / (np.shape(curves)[-1] - 1), axis=-1)
 
 
 def cascading_randomisation(
-    model: keras.Model,
+    model: Model,
     explain: Callable,
-    images: np.ndarray,
-    classes: np.ndarray,
+    images: ndarray,
+    classes: ndarray,
     *,
     seed: int = 0,
-) -> tuple[list[str], np.ndarray]:
+) -> tuple[list[str], ndarray]:
     """Return how similar maps stay while the model forgets, from its top layer down.
 
     A copy of the model loses what it learned: one layer with a kernel after another, logits
@@ -145,12 +146,10 @@ def cascading_randomisation(
     while the next follows. A map that still looks the same then shows the image, not the model.
     Source: Adebayo et al. 2018, section 4.
 
-    `explain` takes (model, images, classes) and returns maps (n, h, w).
-
-    Returns:
-        names of the layers in the order they are randomised, and float64 (layers + 1, n):
-        Spearman's rank correlation of the maps' size with that of the original; row 0, before
-        anything is randomised, is 1. A map without two different values has the correlation 0.
+    `explain` takes (model, images, classes) and returns maps (n, h, w). What comes back are the
+    names of the layers in the order they are randomised, and float64 (layers + 1, n): Spearman's
+    rank correlation of the maps' size with that of the original; row 0, before anything is
+    randomised, is 1. A map without two different values has the correlation 0.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -171,13 +170,10 @@ def cascading_randomisation(
 
 
 def _rank_correlations(first, second):
+    pairs = zip(*(np.abs(maps).reshape(len(maps), -1) for maps in (first, second)), strict=True)
     return np.array(
         [
-            0.0 if np.ptp(one) == 0 or np.ptp(other) == 0 else stats.spearmanr(one, other).statistic
-            for one, other in zip(
-                np.abs(first).reshape(len(first), -1),
-                np.abs(second).reshape(len(second), -1),
-                strict=True,
-            )
+            stats.spearmanr(one, other).statistic if np.ptp(one) and np.ptp(other) else 0.0
+            for one, other in pairs
         ]
     )

@@ -3,14 +3,13 @@
 Source: Simonyan et al. 2013, section 3 (with the sign kept).
 """
 
-import keras
-import numpy as np
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine
+from common.models.prediction import checked
 
 
-def attribute(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray, options: engine.Options
-) -> np.ndarray:
+def attribute(model: Model, images: ndarray, classes: ndarray, options: engine.Options) -> ndarray:
     """Return the gradients, float32 (n, h, w); arguments as `engine` says."""
-    return engine.gradients(model, *engine.checked(model, images, classes))
+    return engine.gradients(model, *checked(model, images, classes))

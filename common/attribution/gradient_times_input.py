@@ -3,15 +3,14 @@
 Source: Shrikumar et al. 2016, section 2.
 """
 
-import keras
 import numpy as np
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine, gradient
 
 
-def attribute(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray, options: engine.Options
-) -> np.ndarray:
+def attribute(model: Model, images: ndarray, classes: ndarray, options: engine.Options) -> ndarray:
     """Return the products, float32 (n, h, w); arguments as `engine` says."""
     return (
         gradient.attribute(model, images, classes, options) * np.asarray(images, np.float32)[..., 0]

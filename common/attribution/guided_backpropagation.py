@@ -4,19 +4,19 @@ Source: Springenberg et al. 2014, section 3.4.
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine
+from common.models.prediction import checked
 
 RECTIFIERS = (keras.activations.relu, keras.activations.leaky_relu)
 
 
-def attribute(
-    model: keras.Model, images: np.ndarray, classes: np.ndarray, options: engine.Options
-) -> np.ndarray:
+def attribute(model: Model, images: ndarray, classes: ndarray, options: engine.Options) -> ndarray:
     """Return the guided gradients, float32 (n, h, w); arguments as `engine` says."""
-    return engine.gradients(model, *engine.checked(model, images, classes), after=_guide)
+    return engine.gradients(model, *checked(model, images, classes), after=_guide)
 
 
 def _guide(layer, outputs):

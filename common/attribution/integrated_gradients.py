@@ -12,26 +12,28 @@ Source: Sundararajan et al. 2017, sections 3 and 5.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
 import numpy as np
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine
+from common.models.prediction import checked
 
 SMALLEST_CHANGE = 0.1  # of a logit; an error relative to less than this would say nothing
 
 
 def attribute(
-    model: keras.Model,
-    images: np.ndarray,
-    classes: np.ndarray,
+    model: Model,
+    images: ndarray,
+    classes: ndarray,
     options: engine.Options,
     *,
-    baseline: np.ndarray | float | None = None,
+    baseline: ndarray | float | None = None,
     steps: int = 32,
     tolerance: float = 0.01,
     max_steps: int = 4096,
     rule: Callable | None = None,
-) -> np.ndarray:
+) -> ndarray:
     """Return the contributions, float32 (n, h, w); arguments as `engine` says.
 
     `baseline` stands for "no information", broadcast to the images: 0 (black), an image, ...; by
@@ -40,7 +42,7 @@ def attribute(
     in the middle of each; none is halved once there are `max_steps`. `rule`, a function of the
     number of steps, returns (places in [0, 1], weights) to use instead, without halving.
     """
-    images, classes = engine.checked(model, images, classes)
+    images, classes = checked(model, images, classes)
     maps = np.empty(images.shape[:3], np.float32)
     for place, (image, start, code) in enumerate(
         zip(images, _baseline(images, baseline), classes, strict=True)
@@ -56,17 +58,17 @@ def attribute(
 
 
 def completeness_error(
-    model: keras.Model,
-    images: np.ndarray,
-    maps: np.ndarray,
-    classes: np.ndarray,
-    baseline: np.ndarray | float | None = None,
-) -> np.ndarray:
+    model: Model,
+    images: ndarray,
+    maps: ndarray,
+    classes: ndarray,
+    baseline: ndarray | float | None = None,
+) -> ndarray:
     """Return by how much maps miss logit(image) - logit(baseline), relative to it, float64 (n,).
 
     0 is perfect. Where the logit changes by less than 0.1 the error is relative to 0.1.
     """
-    images, classes = engine.checked(model, images, classes)
+    images, classes = checked(model, images, classes)
     change = engine.class_logits(model, images, classes) - engine.class_logits(
         model, _baseline(images, baseline), classes
     )
@@ -78,9 +80,9 @@ def completeness_error(
 class _Way:
     """The straight way from a baseline to an image; places on it run from 0 to 1."""
 
-    model: keras.Model
-    start: np.ndarray
-    image: np.ndarray
+    model: Model
+    start: ndarray
+    image: ndarray
     code: int
 
     def _points(self, places):

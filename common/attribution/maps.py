@@ -43,15 +43,9 @@ def normalised(maps: np.ndarray, *, percentile: float = 100.0) -> np.ndarray:
 def mask_unimportant(
     images: np.ndarray, importances: np.ndarray, *, keep: float = 0.3
 ) -> np.ndarray:
-    """Return the images with everything but the most important pixels replaced by their mean.
+    """Return the images, float32 (n, h, w), with unimportant pixels replaced by their mean.
 
-    Args:
-        images: float (n, h, w) or (n, h, w, 1) in [0, 1].
-        importances: (n, h, w), of `importance`. Pixels without any are never kept.
-        keep: share of the pixels to keep, above 0 and at most 1.
-
-    Returns:
-        float32 (n, h, w).
+    The share `keep` of the pixels, above 0 and at most 1, is kept, but none without `importance`.
     """
     if not 0 < keep <= 1:
         raise ValueError(f"expected a share of pixels above 0 and at most 1, found {keep}")

@@ -3,29 +3,31 @@
 Source: Zeiler and Fergus 2013, section 4.2.
 """
 
-import keras
 import numpy as np
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine
+from common.models.prediction import checked
 
 
 def attribute(
-    model: keras.Model,
-    images: np.ndarray,
-    classes: np.ndarray,
+    model: Model,
+    images: ndarray,
+    classes: ndarray,
     options: engine.Options,
     *,
     patch: int = 8,
     stride: int = 4,
     fill: float | None = None,
-) -> np.ndarray:
+) -> ndarray:
     """Return the drop averaged over the patches on each pixel; arguments as `engine` says.
 
     A `patch` is a square of that many pixels' side and of the grey `fill`, by default the mean of
     the image; patches lie `stride` pixels apart, and the last one of a row or column ends at the
     edge.
     """
-    images, classes = engine.checked(model, images, classes)
+    images, classes = checked(model, images, classes)
     height, width = images.shape[1:3]
     if not 1 <= patch <= min(height, width) or not 1 <= stride <= patch:
         raise ValueError(

@@ -3,26 +3,28 @@
 The copies may leave [0, 1], as in the original. Source: Smilkov et al. 2017, section 3.
 """
 
-import keras
 import numpy as np
+from keras import Model
+from numpy import ndarray
 
 from common.attribution import engine
+from common.models.prediction import checked
 
 
 def attribute(
-    model: keras.Model,
-    images: np.ndarray,
-    classes: np.ndarray,
+    model: Model,
+    images: ndarray,
+    classes: ndarray,
     options: engine.Options,
     *,
     spread: float = 0.15,
-) -> np.ndarray:
+) -> ndarray:
     """Return the mean gradients, float32 (n, h, w); arguments as `engine` says.
 
     `spread` is the deviation of the Gaussian noise as a share of the image's own range. Image k
     gets the same noise whatever other images come after it.
     """
-    images, classes = engine.checked(model, images, classes)
+    images, classes = checked(model, images, classes)
     samples = options.samples
     if samples < 1 or spread < 0:
         raise ValueError(

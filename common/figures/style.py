@@ -2,12 +2,15 @@
 
 import textwrap
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from common.labels import CLASS_NAMES
 from common.runs import storage
@@ -53,14 +56,33 @@ def show_face(axes: Axes, image: np.ndarray, title: str = "", *, size: float = 8
         axes.set_title(title, fontsize=size)
 
 
-def save(figure: Figure, path: Path, *, source: str) -> None:
-    """Write a Figure as PNG, atomically, with the run and command that made it below it.
+def name_row(axes: Axes, name: str, *, left: float = 0.08, **options: Any) -> None:
+    """Write the name of a row of tiles at the left of its first; options are those of a text."""
+    axes.text(-left, 0.5, name, transform=axes.transAxes, ha="right", va="center", **options)
 
-    Args:
-        figure: to write.
-        path: ends in `.png`.
-        source: one line, for example "outputs/train_cnn: python confusion.py".
-    """
+
+def show_row(
+    row: Sequence[Axes], name: str, images: np.ndarray, captions: Sequence[str] = ()
+) -> None:
+    """Draw grey images into a row of axes, with the row's name at its left."""
+    name_row(row[0], name, fontsize=8)
+    for axes, image, caption in zip(row, images, captions or [""] * len(row), strict=True):
+        show_face(axes, image, caption)
+
+
+def show_maps(
+    row: Sequence[Axes], name: str, maps: np.ndarray, colours: str, low: float, high: float
+) -> AxesImage:
+    """Draw maps in colours into a row of axes with its name; return one for a colour bar."""
+    name_row(row[0], name, fontsize=8)
+    for axes, values in zip(row, maps, strict=True):
+        drawn = axes.imshow(values, cmap=colours, vmin=low, vmax=high)
+        axes.set_axis_off()
+    return drawn
+
+
+def save(figure: Figure, path: Path, *, source: str) -> None:
+    """Write a Figure as PNG, atomically, with its source below it: run and command, one line."""
     source = source.encode("utf-8", "backslashreplace").decode()  # names that are no text
     lines = textwrap.wrap(source, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
     figure.supxlabel(

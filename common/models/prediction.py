@@ -1,13 +1,14 @@
-"""Probabilities of a model, averaged over views of each image."""
+"""Running a model batch by batch; its probabilities, averaged over views of each image."""
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from common.labels import INPUT_SHAPE, NUM_CLASSES
+from common.labels import INPUT_SHAPE
 
 BATCH = 32  # of prediction: what the first layers put out still fits the cache of a processor
 VIEWS = (1, 2, 10, 18)
@@ -24,6 +25,73 @@ SHIFTS = [
 def logits_model(model: keras.Model) -> keras.Model:
     """Return the model up to its `logits`, sharing all weights: what losses and gradients use."""
     return keras.Model(model.input, model.get_layer("logits").output, name=model.name)
+
+
+def checked(
+    model: keras.Model, images: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what gradients need, images as float32 and classes as int64.
+
+    A ValueError says what is wrong with the model, which must put out logits, with the images,
+    (n, h, w, 1) in [0, 1], or with the classes, a code (n,) for each.
+    """
+    if isinstance(model.layers[-1], keras.layers.Softmax):
+        raise ValueError(
+            "expected a model that puts out logits, found probabilities: a softmax has no gradient "
+            "where it is sure; pass prediction.logits_model(model)"
+        )
+    images, classes = np.asarray(images), np.asarray(classes)
+    shape, count = model.input_shape[1:], model.output_shape[-1]
+    if images.dtype.kind != "f" or images.shape[1:] != tuple(shape):
+        raise ValueError(
+            f"expected float images (n, {', '.join(map(str, shape))}) in [0, 1], found "
+            f"{images.dtype} {images.shape}: convert grey levels with pixels.to_inputs"
+        )
+    if not ((images >= 0) & (images <= 1)).all():
+        raise ValueError("expected pixels in [0, 1], found others: convert with pixels.to_inputs")
+    if classes.shape != images.shape[:1] or classes.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected one class code for each of {len(images)} images, found {classes.dtype} "
+            f"{classes.shape}"
+        )
+    if len(classes) and not 0 <= classes.min() <= classes.max() < count:
+        raise ValueError(
+            f"expected class codes from 0 to {count - 1}, found {classes.min()} to {classes.max()}"
+        )
+    return images.astype(np.float32, copy=False), classes.astype(np.int64)
+
+
+def in_batches(
+    compute: Callable,
+    *arrays: np.ndarray,
+    size: int,
+    axis: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Any:
+    """Return what `compute` makes of arrays (n, ...), `size` images at a time, joined along `axis`.
+
+    It takes a batch of each array and returns an array or tensor, or a tuple or dictionary of such.
+    `progress` is called with the number of images done, after every batch.
+    """
+    count = len(arrays[0])
+    if not count:  # a black image tells the shape of an empty answer
+        arrays = tuple(np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays)
+    answers = []
+    for start in range(0, len(arrays[0]), size):
+        answers.append(compute(*(array[start : start + size] for array in arrays)))
+        if progress is not None:
+            progress(min(size, count - start))
+    return _joined(answers, count, axis)
+
+
+def _joined(answers, count, axis):
+    """Return `count` answers, arrays or tuples or dictionaries of arrays, joined along an axis."""
+    if isinstance(answers[0], dict):
+        return {key: _joined([one[key] for one in answers], count, axis) for key in answers[0]}
+    if isinstance(answers[0], tuple):
+        return tuple(_joined(each, count, axis) for each in zip(*answers, strict=True))
+    joined = np.concatenate(answers, axis)
+    return joined if count else joined.take(range(0), axis)
 
 
 def predict(
@@ -48,14 +116,12 @@ def predict(
     if views not in VIEWS:
         raise ValueError(f"--tta: expected one of {', '.join(map(str, VIEWS))}, found {views}")
     answer = _answer(model, views, BATCH)
-    probabilities = np.empty((len(images), NUM_CLASSES), np.float32)
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0)))  # one shape, one trace
-        probabilities[start : start + BATCH] = answer(filled)[: len(batch)]
-        if progress is not None:
-            progress(len(batch))
-    return probabilities
+
+    def answer_filled(batch):  # one shape, one trace
+        filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0)))
+        return answer(filled)[: len(batch)]
+
+    return in_batches(answer_filled, images, size=BATCH, progress=progress)
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,17 +10,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network.
+    """A network."""
 
-    Attributes:
-        title: as figures and help name it.
-        module: in `common.models`, with a function `build(*, fused) -> keras.Model`.
-        convolutional: trained by train_cnn.py, and of use to what looks into convolutions.
-    """
-
-    title: str
-    module: str
-    convolutional: bool = True
+    title: str  # as figures and help name it
+    module: str  # in `common.models`, with a function `build(*, fused) -> keras.Model`
+    convolutional: bool = True  # trained by train_cnn.py, of use to what looks into convolutions
 
 
 ARCHITECTURES = {
@@ -30,23 +24,21 @@ ARCHITECTURES = {
 }
 
 
-def check(architecture: str) -> None:
-    """Raise a ValueError unless there is an architecture of that name."""
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise ValueError(f"unknown architecture {architecture!r}: expected one of {known}")
+def option(*, convolutional: bool = False) -> dict:
+    """Return choices and help of an option `--architecture`, of all or the convolutional alone."""
+    shown = {name: a for name, a in ARCHITECTURES.items() if a.convolutional or not convolutional}
+    titles = "; ".join(f"'{name}': {architecture.title}" for name, architecture in shown.items())
+    return {"choices": tuple(shown), "help": f"{titles} (default: %(default)s)"}
 
 
 def build(architecture: str, *, fused: bool = False) -> "keras.Model":
     """Return a new model by the name of its architecture, with random weights.
 
-    Args:
-        architecture: one of `ARCHITECTURES`.
-        fused: train with one-pass batch statistics (same weights, same result, faster).
-
-    Raises:
-        ValueError: there is no such architecture.
+    One that is `fused` trains with one-pass batch statistics (same weights, same result, faster).
+    An unknown name is a ValueError.
     """
-    check(architecture)
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ValueError(f"unknown architecture {architecture!r}: expected one of {known}")
     module = importlib.import_module(f"common.models.{ARCHITECTURES[architecture].module}")
     return module.build(fused=fused)

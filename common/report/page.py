@@ -7,6 +7,7 @@ blocks; `write` puts them on the page. All text is escaped by the template.
 import base64
 import csv
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import jinja2
@@ -18,16 +19,9 @@ HASH_DIGITS = 12
 SCALE = 96 / 150  # of a browser's pixels an inch to a figure's, so that all text has one size
 
 
-def figure(path, title, caption, made):
-    """Return an image, as it was written, with what made it.
-
-    Args:
-        path: a PNG or a GIF.
-        title: short; also said to those who cannot see the image.
-        caption: how to read it.
-        made: of `made`.
-    """
-    image, kind = Path(path).read_bytes(), KINDS[Path(path).suffix]
+def figure(path: Path, title: str, caption: str, made: dict) -> dict:
+    """Return a PNG or GIF as it was written, and what `made` it; the title is read aloud, too."""
+    image, kind = path.read_bytes(), KINDS[path.suffix]
     width = int.from_bytes(image[16:20]) if kind == "png" else int.from_bytes(image[6:8], "little")
     return {
         "kind": "figure",
@@ -39,14 +33,10 @@ def figure(path, title, caption, made):
     }
 
 
-def table(title, rows, made=None):
-    """Return a table.
+def table(title: str, rows: list[dict], made: dict | None = None) -> dict:
+    """Return a table of rows with the same keys, which head the columns.
 
-    Args:
-        title: above it.
-        rows: list of dictionaries with the same keys, which head the columns; two whose names end
-            in "95 % low" and "95 % high" become one.
-        made: of `made`.
+    Two columns whose names end in "95 % low" and "95 % high" become one.
     """
     rows = [_with_intervals(row) for row in rows]
     cells = [[_cell(value) for value in row.values()] for row in rows]
@@ -55,31 +45,20 @@ def table(title, rows, made=None):
     return {"kind": "table", "title": title, "header": header, "rows": cells, "made": made}
 
 
-def sentences(lines):
+def sentences(lines: Iterable[str]) -> dict:
     """Return sentences as a list."""
     return {"kind": "sentences", "lines": list(lines)}
 
 
-def gap(what, commands, reason=""):
-    """Return what stands where something is missing.
-
-    Args:
-        what: is missing.
-        commands: that fill the gap.
-        reason: why it is missing, if that is known.
-    """
+def gap(what: str, commands: Iterable[str], reason: object = "") -> dict:
+    """Return what stands where something is missing: the commands that fill the gap, and why."""
     return {"kind": "gap", "what": what, "commands": list(commands), "reason": str(reason)}
 
 
-def made(command, models=()):
-    """Return what a figure needs to be made again: command, run, seed, data and weights.
-
-    Args:
-        command: that wrote it.
-        models: "runs" of a manifest, those that it shows.
-    """
+def made(manifest: dict) -> dict:
+    """Return what a figure needs to be made again: command, run, seed, data and weights."""
     return {
-        "command": command,
+        "command": manifest["command"],
         "runs": [
             {
                 "folder": run["folder"],
@@ -87,36 +66,30 @@ def made(command, models=()):
                 "data": str(run["data_hash"])[:HASH_DIGITS],
                 "weights": str(run["weights"])[:HASH_DIGITS],
             }
-            for run in models
+            for run in manifest["runs"]
         ],
     }
 
 
-def interval(value, low, high):
+def interval(value: float, low: float, high: float) -> str:
     """Return a fraction with its interval, as text."""
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def read_table(path, columns=None):
-    """Return the rows of a CSV file as dictionaries, or of some columns of it.
-
-    Raises:
-        ValueError: there is no such file, or a column is missing.
-    """
+def read_table(path: Path, columns: Iterable[str] | None = None) -> list[dict]:
+    """Return the rows of a CSV file, or some columns of it; a ValueError if one is missing."""
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return [{name: _parsed(row[name]) for name in columns or row} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a table, found none ({error})") from error
 
 
-def write(path, **content):
+def write(path: Path, **content) -> int:
     """Write the page, atomically, and return how many bytes it has.
 
-    Args:
-        path: ends in `.html`.
-        content: what `page.html` takes: title, introduction, summary (blocks), parts.
+    Its content is what `page.html` takes: title, introduction, summary (blocks), parts.
     """
     counts = {"figure": 0, "table": 0}
     for part in content["parts"]:

@@ -13,21 +13,12 @@ FOLDER = provenance.PROJECT / "results"
 
 
 def study(name: str, models: Iterable[Path] = ()) -> outputs.Output:
-    """Return the `Output` that a study writes its results with.
-
-    Args:
-        name: of its manifest, `results/NAME.json`, and of its sentences, `results/NAME.txt`.
-        models: run folders that the results are of.
-    """
+    """Return the `Output` of a study of run folders: `results/NAME.json` and `results/NAME.txt`."""
     return outputs.Output(FOLDER, study=name, models=models)
 
 
 def read(pattern: str) -> list[dict]:
-    """Return the manifests whose names match, by name.
-
-    Raises:
-        ValueError: one of them is damaged or unfinished, or names a file that is missing.
-    """
+    """Return the manifests whose names match, by name; errors are those of `outputs.read`."""
     return [outputs.read(FOLDER, path.name) for path in sorted(FOLDER.glob(f"{pattern}.json"))]
 
 

@@ -199,15 +199,11 @@ def _results(_, section):
 
 
 def _blocks(folder, manifest, section, *, fill):
-    """Return what a manifest holds: figure, sentences and table of each output, and the gaps.
+    """Return what a finished manifest holds: figure, sentences, table of each output, and gaps.
 
-    Args:
-        folder: of the manifest.
-        manifest: finished.
-        section: that shows it.
-        fill: command that fills the gaps.
+    `fill` is the command that fills these.
     """
-    made, blocks = page.made(manifest["command"], manifest["runs"]), []
+    made, blocks = page.made(manifest), []
     for entry in manifest["outputs"]:
         if entry["name"] in section.left_out:
             continue

@@ -33,11 +33,10 @@ class Stage:
 
 
 def manifest(stage: Stage) -> dict:
-    """Return the manifest of a finished stage.
+    """Return the manifest of a stage.
 
-    Raises:
-        ValueError: it is not finished, or was made with other flags or of other weights than those
-            of today.
+    A ValueError says that it is not finished, or was made with other flags or of other weights
+    than those of today.
     """
     made = outputs.read(stage.folder)
     if _flags(stage, made["command"]) != _flags(stage, stage.command):
@@ -68,13 +67,7 @@ def run_all(stages: Iterable[Stage], logs: Path) -> dict[str, str]:
 
     A stage whose runs are missing is passed over; one that left something out is run again. What a
     script prints goes to `logs`/NAME.log, its warnings and errors to `logs`/NAME.errors.log.
-
-    Args:
-        stages: in an order in which each finds what it reads.
-        logs: folder.
-
-    Returns:
-        dictionary: name of a stage that failed -> the last line of its error.
+    Returns the name of each stage that failed -> the last line of its error.
     """
     failures = {}
     stages = list(stages)

@@ -51,9 +51,9 @@ def table(result) -> list[dict]:
             "image": number,
             "true": CLASS_NAMES[result.labels[place]],
             "attack": name,
-            **_reading("", result.probabilities[place]),
-            **_reading("attacked_", attacked.readings[place]),
-            **_reading("in_8_bits_", attacked.rounded[place]),
+            **tiles.reading("", result.probabilities[place]),
+            **tiles.reading("attacked_", attacked.readings[place]),
+            **tiles.reading("in_8_bits_", attacked.rounded[place]),
             "largest_change_255": f"{attacked.sizes['linf'][place]:.3f}",
             "root_mean_square_255": f"{attacked.sizes['l2'][place]:.3f}",
         }
@@ -92,11 +92,3 @@ def sentences(result) -> list[str]:
             f"once rounded to 8 bits; sizes {sizes} of 255."
         )
     return [*lines, setting.describe_vanished(result.vanished)]
-
-
-def _reading(before, probabilities):
-    """Return the columns of a reading: class and confidence."""
-    return {
-        f"{before}read_as": CLASS_NAMES[probabilities.argmax()],
-        f"{before}confidence": f"{probabilities.max():.4f}",
-    }

@@ -35,7 +35,7 @@ def draw(result) -> Figure:
             tiles.show_reading(axes, image, probabilities, column, head)
         if column == 0:
             for tile in (axes, mark):
-                _name_row(tile, CLASS_NAMES[labels[row]])
+                style.name_row(tile, CLASS_NAMES[labels[row]], left=0.12, rotation=90)
     figure.suptitle(
         f"Any emotion (row) into any other (column) for {setting.model}: PGD, perturbations of "
         f"{setting.size}"
@@ -50,10 +50,8 @@ def table(result) -> list[dict]:
             "image": result.numbers[row],
             "true": CLASS_NAMES[label],
             "target": CLASS_NAMES[code],
-            "read_as": CLASS_NAMES[result.readings[row, code].argmax()],
-            "confidence": f"{result.readings[row, code].max():.4f}",
-            "in_8_bits_read_as": CLASS_NAMES[result.rounded[row, code].argmax()],
-            "in_8_bits_confidence": f"{result.rounded[row, code].max():.4f}",
+            **tiles.reading("", result.readings[row, code]),
+            **tiles.reading("in_8_bits_", result.rounded[row, code]),
         }
         for row, label in enumerate(result.labels)
         for code in range(NUM_CLASSES)
@@ -87,8 +85,3 @@ def sentences(result) -> list[str]:
         f"{len(pairs)} pairs reached ({kept} once rounded to 8 bits), the target's median "
         f"confidence is {np.median(of_target[others]):.2f}; missed: {', '.join(missed) or 'none'}."
     ]
-
-
-def _name_row(axes, name):
-    """Write a name left of a tile."""
-    axes.text(-0.12, 0.5, name, transform=axes.transAxes, rotation=90, va="center", ha="right")

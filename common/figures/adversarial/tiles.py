@@ -19,6 +19,14 @@ def show_reading(
     axes.title.set_color(RIGHT if code == wanted else WRONG)
 
 
+def reading(before: str, probabilities: np.ndarray) -> dict[str, str]:
+    """Return the columns of a reading: class and confidence."""
+    return {
+        f"{before}read_as": CLASS_NAMES[probabilities.argmax()],
+        f"{before}confidence": f"{probabilities.max():.4f}",
+    }
+
+
 def magnification(perturbations: np.ndarray) -> float:
     """Return the factor that makes all but a few of the largest fill the greys, or 0."""
     sizes = np.abs(perturbations)

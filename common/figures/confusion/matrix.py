@@ -82,18 +82,13 @@ def draw(result: comparison.Evaluation) -> Figure:
 
 
 def observations(counts: np.ndarray, *, mistaken: float = 0.10, rare: float = 0.02) -> list[str]:
-    """Return what a confusion matrix shows, as sentences: list of str.
+    """Return what a confusion matrix (7, 7), a row for each true class, shows, as sentences.
 
     Fractions are of a true class's rows, rounded to two decimals first, so that every sentence
     agrees with what the figure prints. Named are the two best and the three weakest classes (as
-    far as they are above and below the median; ties are named together), every mistake that is
-    frequent, and the classes that are hardly ever predicted wrongly, at most one true class
-    excepted.
-
-    Args:
-        counts: (7, 7), rows the true class.
-        mistaken: fraction of a class's rows from which a mistake is named.
-        rare: fraction up to which a wrong prediction counts as hardly ever made.
+    far as they are above and below the median; ties are named together), every mistake from the
+    fraction `mistaken` on, and the classes that are hardly ever (`rare`) predicted wrongly, at most
+    one true class excepted.
     """
     fractions = np.round(metrics.row_fractions(counts), 2)
     present = np.flatnonzero(counts.sum(axis=1)).tolist()

@@ -13,12 +13,9 @@ LARGE = 64  # images up to which each is drawn at twice its size
 
 
 def save(images: np.ndarray, path: Path, *, columns: int | None = None):
-    """Write how a sheet of images grew as an animated GIF, atomically.
+    """Write how a sheet of images, float (frames, n, 48, 48) in [0, 1], grew as an animated GIF.
 
-    Args:
-        images: float (frames, n, 48, 48) in [0, 1].
-        path: ends in `.gif`.
-        columns: tiles in a row; by default as in `sheet.contact_sheet`.
+    There are as many tiles in a row as in `sheet.contact_sheet` unless said otherwise.
     """
     _, count, size, _ = images.shape
     columns = columns or sheet.columns_for(count)

@@ -28,16 +28,11 @@ def contact_sheet(
     signed: bool = False,
     reference: tuple[np.ndarray, str] | None = None,
 ) -> Figure:
-    """Return a sheet of images, each with its caption below.
+    """Return a sheet of images, float (n, rows, columns) in [0, 1], each with its caption below.
 
-    Args:
-        tiles: float (n, rows, columns), in [0, 1] unless `signed`.
-        captions: n short texts, all of the same number of lines.
-        title: above the sheet.
-        columns: tiles in a row; by default a sheet that is a little wider than high.
-        tile: inches, width of a tile.
-        signed: draw each tile on its own scale: 0 white, positive red, negative blue.
-        reference: (image in [0, 1], caption), a grey tile before the others.
+    All captions have the same number of lines; a tile is so many inches wide. If `signed`, each
+    tile is drawn on its own scale: 0 white, positive red, negative blue. A `reference` (image in
+    [0, 1], caption) is a grey tile before the others.
     """
     drawn = [(image, caption, signed) for image, caption in zip(tiles, captions, strict=True)]
     if reference is not None:

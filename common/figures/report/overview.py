@@ -1,24 +1,22 @@
 """Finished figures side by side on one sheet."""
 
+from pathlib import Path
+
 import matplotlib.image
 from matplotlib.figure import Figure
 
+WIDTH = 12  # inches
 MARGIN = 0.02  # between pictures, in widths of the sheet
 
 
-def sheet(rows, *, width=12):
-    """Return a Figure with pictures in rows that are all equally wide, each picture in its shape.
-
-    Args:
-        rows: list of lists of paths to PNG files.
-        width: of the sheet, inches.
-    """
+def sheet(rows: list[list[Path]]) -> Figure:
+    """Return PNG files in rows that are all equally wide, each picture in its shape."""
     pictures = [[matplotlib.image.imread(path) for path in row] for row in rows]
     shapes = [[image.shape[1] / image.shape[0] for image in row] for row in pictures]
     room = [1 - MARGIN * (len(row) + 1) for row in rows]
     heights = [part / sum(shape) for part, shape in zip(room, shapes, strict=True)]
     total = sum(heights) + MARGIN * (len(rows) + 1)  # in widths of the sheet
-    figure = Figure(figsize=(width, width * total))
+    figure = Figure(figsize=(WIDTH, WIDTH * total))
     top = total
     for images, ratios, height in zip(pictures, shapes, heights, strict=True):
         top -= MARGIN + height

@@ -79,36 +79,18 @@ def draw(result: ExplainedFaces, page: int = 0) -> Figure:
     noted = len(methods) if result.areas else 0
     figure = style.new_figure(max(1.4 * columns + 1.7, 5), 1.42 * rows + 0.32 * noted + 0.7)
     grid = figure.subplots(rows, columns, squeeze=False)
-    show_row(grid[0], "original", faces, _captions(result)[part])
+    style.show_row(grid[0], "original", faces, _captions(result)[part])
     for name, above, below in zip(methods, grid[1::2], grid[2::2], strict=True):
         title = registry.method(name).title.replace(" ", "\n", 1)
-        show_row(below, f"{title}\nmasked", result.masked[name][part])
-        name_row(
-            above, f"{title}\nheat-map" + "\n\n(in brackets:\nmasking at\nrandom)" * bool(noted)
-        )
-        for axes, values in zip(above, result.shown[name][part], strict=True):
-            drawn = axes.imshow(values, cmap=HEAT, vmin=0, vmax=1)
-            axes.set_axis_off()
+        style.show_row(below, f"{title}\nmasked", result.masked[name][part])
+        heading = f"{title}\nheat-map" + "\n\n(in brackets:\nmasking at\nrandom)" * bool(noted)
+        drawn = style.show_maps(above, heading, result.shown[name][part], HEAT, 0, 1)
         for axes, note in zip(above, _notes(result, name)[part], strict=False):
             axes.set_title(note, fontsize=6.5)
     bar = figure.colorbar(drawn, ax=grid[1:].ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
     bar.set_label("importance, as a share of the map's highest")
     figure.suptitle(f"What drives the decisions of {result.run}")
     return figure
-
-
-def show_row(
-    row: np.ndarray, name: str, images: np.ndarray, captions: list[str] | None = None
-) -> None:
-    """Draw grey images into a row of axes, with the row's name at its left."""
-    name_row(row, name)
-    for column, (axes, image) in enumerate(zip(row, images, strict=True)):
-        style.show_face(axes, image, captions[column] if captions else "")
-
-
-def name_row(row: np.ndarray, name: str) -> None:
-    """Write the name of a row of axes at its left."""
-    row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
 
 
 def _captions(result):

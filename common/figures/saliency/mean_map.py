@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from common.attribution import registry
 from common.figures import style
-from common.figures.saliency.explained_faces import HEAT, name_row, show_row
+from common.figures.saliency.explained_faces import HEAT
 from common.labels import CLASS_NAMES
 
 TITLE = "Where the model looks for each expression"
@@ -61,7 +61,7 @@ def draw(result) -> Figure:
     captions = [
         f"{name}\n{count} faces" for name, count in zip(CLASS_NAMES, result.counts, strict=True)
     ]
-    show_row(grid[0], "mean face", result.mean_faces, captions)
+    style.show_row(grid[0], "mean face", result.mean_faces, captions)
     relative = result.maps * result.maps[0].size  # 1: what a map without preference has everywhere
     difference = relative - relative.mean(axis=0)
     largest = np.abs(difference).max() or 1.0
@@ -70,10 +70,7 @@ def draw(result) -> Figure:
         (difference, "RdBu_r", -largest, largest, "less the mean\nof all emotions", "difference"),
     )
     for row, (values, colours, low, high, name, unit) in zip(grid[1:], kinds, strict=True):
-        name_row(row, name)
-        for axes, value in zip(row, values, strict=True):
-            drawn = axes.imshow(value, cmap=colours, vmin=low, vmax=high)
-            axes.set_axis_off()
+        drawn = style.show_maps(row, name, values, colours, low, high)
         figure.colorbar(drawn, ax=row.tolist(), aspect=12, shrink=0.9).set_label(unit)
     for axes in grid.ravel():
         for top, _ in result.regions.values():

@@ -10,11 +10,7 @@ CAPTION = "The solid line is the best so far."
 
 
 def draw(histories: dict[str, list[dict]]) -> Figure:
-    """Return validation accuracy by minutes of training, one line a run.
-
-    Args:
-        histories: name -> rows with "minutes" and "validation_accuracy", at most three.
-    """
+    """Return a line for each of at most three runs, of "minutes" and "validation_accuracy"."""
     figure = style.new_figure(6, 3.8)
     axes = figure.subplots()
     for (name, history), colour in zip(

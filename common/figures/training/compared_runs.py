@@ -23,31 +23,20 @@ BARS = (  # column of the table, how its numbers are written
 
 @dataclass(frozen=True)
 class ComparedRuns:
-    """Runs side by side.
+    """Runs side by side."""
 
-    Attributes:
-        histories: name -> rows of `history.csv`.
-        scores: of `comparison.table`, one row a name, in the same order.
-        said: sentences about pairs of them.
-    """
-
-    histories: dict[str, list[dict]]
-    scores: pd.DataFrame
-    said: list[str]
+    histories: dict[str, list[dict]]  # name -> rows of `history.csv`
+    scores: pd.DataFrame  # of `comparison.table`, one row a name, in the same order
+    said: list[str]  # sentences about pairs of them
 
 
 def compare(
     named_runs: dict[str, Path], pairs: Sequence[tuple[str, str]], caveats: Sequence[str] = ()
 ) -> ComparedRuns:
-    """Return finished runs on the same validation images, compared.
+    """Return two or three finished runs, name -> folder, compared.
 
-    Args:
-        named_runs: name -> run folder, two or three.
-        pairs: of names, each to be compared image by image: the first minus the second.
-        caveats: sentences that belong before everything that is said.
-
-    Raises:
-        ValueError: a run is not finished, or held out other images.
+    Each pair of names is compared image by image, the first minus the second; caveats come before
+    all else that is said. A ValueError says that a run is not finished or held out other images.
     """
     said = list(caveats)
     for first, second in pairs:

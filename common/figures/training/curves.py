@@ -15,17 +15,11 @@ RISE = 0.01  # of the validation loss that counts as one
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A network that was trained and measured.
+    """A network that was trained and measured."""
 
-    Attributes:
-        name: of the network, as a title calls it.
-        history: rows of `history.csv`, one an epoch.
-        metrics: what `metrics.json` holds.
-    """
-
-    name: str
-    history: list[dict]
-    metrics: dict[str, Any]
+    name: str  # of the network, as a title calls it
+    history: list[dict]  # rows of `history.csv`, one an epoch
+    metrics: dict[str, Any]  # what `metrics.json` holds
 
     @property
     def score(self) -> str:

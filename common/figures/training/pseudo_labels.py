@@ -15,17 +15,11 @@ CAPTION = "How many there are, and how many right."
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """What one or more rounds of labelling came to.
+    """What one or more rounds of labelling came to."""
 
-    Attributes:
-        statistics: rows of `pseudo_labels.statistics`, of every round.
-        num_removed: how many labels were removed.
-        caveats: sentences that qualify the result.
-    """
-
-    statistics: list[dict]
-    num_removed: int
-    caveats: Sequence[str] = ()
+    statistics: list[dict]  # rows of `pseudo_labels.statistics`, of every round
+    num_removed: int  # how many labels were removed
+    caveats: Sequence[str] = ()  # sentences that qualify the result
 
 
 def table(result: PseudoLabels) -> list[dict]:

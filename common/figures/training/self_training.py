@@ -15,15 +15,11 @@ CAPTION = "Right: how much better the student is than its teacher, seed by seed.
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """Runs with several shares of removed labels and several seeds.
+    """Runs with several shares of removed labels and several seeds."""
 
-    Attributes:
-        network: what was trained, for the title.
-        table: a row a share and seed: "unlabelled", "seed", "baseline", "self-training",
-            "all labels" (accuracies), "difference" and "n".
-    """
-
-    network: str
+    network: str  # what was trained, for the title
+    # A row a share and seed: "unlabelled", "seed", "baseline", "self-training", "all labels"
+    # (accuracies), "difference" and "n".
     table: pd.DataFrame
 
 
