@@ -5,18 +5,17 @@ from pathlib import Path
 import matplotlib.image
 from matplotlib.figure import Figure
 
-WIDTH = 12  # inches
 MARGIN = 0.02  # between pictures, in widths of the sheet
 
 
-def sheet(rows: list[list[Path]]) -> Figure:
-    """Return PNG files in rows that are all equally wide, each picture in its shape."""
+def sheet(rows: list[list[Path]], *, width: float = 12) -> Figure:
+    """Return PNG files in rows that are all equally wide, `width` inches, each in its shape."""
     pictures = [[matplotlib.image.imread(path) for path in row] for row in rows]
     shapes = [[image.shape[1] / image.shape[0] for image in row] for row in pictures]
     room = [1 - MARGIN * (len(row) + 1) for row in rows]
     heights = [part / sum(shape) for part, shape in zip(room, shapes, strict=True)]
     total = sum(heights) + MARGIN * (len(rows) + 1)  # in widths of the sheet
-    figure = Figure(figsize=(WIDTH, WIDTH * total))
+    figure = Figure(figsize=(width, width * total))
     top = total
     for images, ratios, height in zip(pictures, shapes, heights, strict=True):
         top -= MARGIN + height
