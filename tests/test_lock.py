@@ -97,3 +97,37 @@ def test_of_simultaneous_starts_exactly_one_holds(tmp_path):
     said = [process.communicate() for process in processes]
     assert sum(out == "holds\n" for out, _ in said) == 1
     assert sum("refused:" in error for _, error in said) == 5
+
+
+def train(data, folder, *flags):
+    return subprocess.Popen(
+        [sys.executable, "train_dnn.py", "--out", str(folder), *data, *flags],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_second_training_in_one_folder_is_refused_in_one_line(small_data, tmp_path):
+    data = ["--data", str(small_data)]
+    first = train(data, tmp_path / "run", "--epochs", "10000")
+    try:
+        while not (tmp_path / "run" / "config.json").exists() and first.poll() is None:
+            time.sleep(0.05)
+        first.send_signal(signal.SIGSTOP)  # it holds the lock, and leaves the others the processor
+        before = (tmp_path / "run" / "config.json").read_bytes()
+        ways = ((), ("--resume",), ("--overwrite",))
+        others = [train(data, tmp_path / "run", *flags) for flags in ways]
+        for other in others:
+            error = other.communicate(timeout=300)[1]
+            said = [line for line in error.splitlines() if line.startswith("train_dnn.py: ")]
+            assert len(said) == 1
+            assert f"run: in use by process {first.pid} on " in said[0]
+            assert "Traceback" not in error
+            assert other.returncode == 2
+        assert first.poll() is None
+        assert (tmp_path / "run" / "config.json").read_bytes() == before
+    finally:
+        first.kill()
+        first.communicate()
