@@ -35,7 +35,7 @@ def written(trained_run, tmp_path_factory):
 
 
 def test_everything_is_written(written):
-    names = {path.name for path in written.iterdir()}
+    names = {path.name for path in written.iterdir() if path.name[0] != "."}
     assert names == {
         "manifest.json",
         "observations.txt",

@@ -83,7 +83,7 @@ class TestScript:
             "outputs_conv2d_3_image11.npz",
             "outputs_conv2d_3_image11.png",
         ]
-        assert all(path.name in printed for path in folder.iterdir())
+        assert all(path.name in printed for path in folder.iterdir() if path.name[0] != ".")
         assert "Next: python" in printed
         grown = arrays(folder / "ascent_conv2d_2_step3.npz")
         assert grown["images"].shape == (5, 48, 48)
@@ -148,7 +148,7 @@ class TestScript:
             cli.run(lambda: run(*flags))
         assert stopped.value.code == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
-        assert not list(tmp_path.iterdir())
+        assert not [path for path in tmp_path.iterdir() if path.name[0] != "."]
 
     def test_an_unknown_class_lists_those_there_are(self, run, capsys):
         with pytest.raises(SystemExit) as stopped:

@@ -32,8 +32,8 @@ def save(path: Path, model: keras.Model, architecture: str) -> None:
             members = {name: archive.read(name) for name in archive.namelist()}
         # Keras stores weights as they are; deflated they take a tenth less, and load alike.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
+            for name, content in members.items():  # without the time, so that bytes repeat
+                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
 
 def load(run: Path | str, *, half: bool = False) -> tuple[keras.Model, dict]:
