@@ -31,7 +31,7 @@ def build_parser():
             f"--{key.replace('_', '-')}",
             metavar="RUN",
             type=Path,
-            default=Path("pretrained") / key,
+            default=cli.of_project(f"pretrained/{key}"),
             help=f"run of the {name} (default: %(default)s)",
         )
     cli.add_data(options)

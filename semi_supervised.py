@@ -93,6 +93,9 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    from common.data import loading
+
+    loading.load(args.data)  # bad data is refused before TensorFlow is loaded
     import numpy as np
 
     from common.data import splits

@@ -233,7 +233,8 @@ def test_a_run_that_is_written_over_leaves_nothing_behind(student, tmp_path):
     for name in ("teacher_probabilities.npz", "mine.txt"):
         (copy / name).write_bytes(b"")
     resume.create(argparse.Namespace(out=copy, resume=False, overwrite=True))
-    assert {path.name for path in copy.iterdir() if path.name[0] != "."} == {"config.json", "mine.txt"}
+    visible = {path.name for path in copy.iterdir() if path.name[0] != "."}
+    assert visible == {"config.json", "mine.txt"}
 
 
 def test_a_ceiling_with_other_validation_rows_is_refused_before_training(
