@@ -200,7 +200,7 @@ def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tm
         (["--method", "grad_cam", "--layer", "conv"], "expected one of conv2d_1, conv2d_2"),
         (["--layer", "conv2d_1"], "expected --method grad_cam"),
         (["--keep", "0"], "above 0"),
-        (["--data", "sample"], "other data"),
+        (["--data", "sample"], "the data it was trained on"),
         (["--model", "nowhere"], "expected a run folder"),
     ],
 )
