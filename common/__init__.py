@@ -9,11 +9,13 @@ common/
   comparison.py                   finished runs side by side, and beside the report
   kaggle.py                       the submission file and its check
   outputs.py                      files, captions and sentences of a script; manifest.json
+  quiet.py                        keeps TensorFlow's start-up lines from the terminal
   runs/                           run folders
     storage.py                    atomic files, JSON, hashes
     records.py                    what a finished run recorded of itself
     provenance.py                 command, seed, versions, commit, machine
     resume.py                     creating a run, and going on after a kill
+    schema.py                     what each file of a run must hold
     lock.py                       one process at a time in a folder
   data/                           FER-2013 in any layout
     loading.py                    a data set from any path, cached
@@ -22,6 +24,7 @@ common/
     archives.py                   zip, tar and gzip, guarded against bombs
     foreign.py                    what a file is that holds no data set
     matching.py                   the images of a run in another copy of the data
+    labelled.py                   which labelled images are scored, and which were trained on
     splits.py                     who held out what, and whether rows fit a run
     pixels.py                     images as a model takes them; identical images
     synthetic.py                  synthetic faces that need no download
@@ -33,6 +36,7 @@ common/
     compact.py                    a residual CNN with a third of the multiplications
     blocks.py                     layers that networks share
     checkpoints.py                weights: saving, and loading without executing anything
+    ensemble.py                   what several runs say of the same images
     prediction.py                 probabilities, batch by batch, averaged over views
   training/                       labelled images to a finished run
     experiment.py                 one experiment from data to submission
