@@ -109,11 +109,12 @@ def test_custom_recipe_changes_only_what_is_given():
 
 
 def test_the_small_network_learns_and_its_folder_is_complete(trained_run, small_data):
-    names = {path.name for path in trained_run.iterdir()}
+    names = {path.name for path in trained_run.iterdir() if path.name[0] != "."}
     assert names == {
         "config.json",
         "curves.png",
         "history.csv",
+        "images.npz",
         "layers.csv",
         "manifest.json",
         "metrics.json",
@@ -319,8 +320,8 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_an_unbroken_one(
             time.sleep(0.005)
         process.send_signal(kind)
         assert process.wait(timeout=60) == (-9 if kind == signal.SIGKILL else 130)
-    resume = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
-    result = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=300)
+    last = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
+    result = subprocess.run(last, check=True, capture_output=True, text=True, timeout=300)
     assert "submission.csv" in result.stdout
     first, second = (resume.load_state(folder) for folder in (unbroken, broken))
     for name, array in first[0].items():
