@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import report
-from common import outputs
+from common import cli, outputs
 from common.figures.report import overview
 from common.report import contents, page, results, stages
 from common.runs import provenance, storage
@@ -79,6 +79,7 @@ def project(tmp_path, monkeypatch):
     """A project folder of scripts that only pretend, with the run of a CNN in pretrained/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(provenance, "PROJECT", tmp_path)
+    monkeypatch.setattr(cli, "PROJECT", tmp_path)
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     make_run(tmp_path / "template")
     (tmp_path / "template" / "x.png").write_bytes(PNG)
@@ -104,7 +105,7 @@ def make_run(folder, *, weights=b"weights", command="python train_cnn.py --epoch
     metrics["model_sha256"] = storage.sha256(folder / "model.keras")
     storage.write_json(folder / "metrics.json", metrics)
     row = {"epoch": 1, "loss": 2.0, "accuracy": 0.4, "validation_loss": 1.5}
-    row |= {"validation_accuracy": 0.5, "seconds": 2.0}
+    row |= {"validation_accuracy": 0.5, "learning_rate": 0.01, "seconds": 2.0}
     best = row | {"epoch": 2, "validation_accuracy": 0.6, "validation_loss": 1.25}
     storage.write_table(folder / "history.csv", [row, best, row | {"epoch": 3}])
     labels = np.arange(ROWS) % 7
