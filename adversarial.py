@@ -18,6 +18,7 @@ Expect that one or two grey levels, which no eye can see, are enough for most fa
 noise of the same size changes next to nothing.
 """
 
+import sys
 from pathlib import Path
 
 from common import cli
@@ -146,6 +147,12 @@ def read_setting(args):
         restarts=args.restarts,
         targeted=targeted,
     )
+    if 0 < largest < 1:
+        print(
+            f"{largest:g} is in grey levels of 255, far below what one can see: for that fraction "
+            f"of the range of pixels pass {largest * 255:g}",
+            file=sys.stderr,
+        )
     return Setting(str(args.model), budget, args.targeted, args.seed), names
 
 

@@ -150,13 +150,11 @@ def _recall(args):
     import numpy as np
 
     from common.data import splits
-    from common.runs import records, storage
+    from common.runs import records
 
     rows, labels, together = records.load_together([*args.model, *args.versus])
     images, gap = np.empty((0, *IMAGE_SHAPE), np.uint8), ""
     caveat = "The epoch kept was chosen on these rows, which flatters a little."
-    flags = storage.read_json(args.model[0] / "config.json").get("flags", {})
-    drawn = flags.get("data") == "sample"
     try:
         dataset, split = splits.load_of_run(args.model[0], args.data)
     except (ValueError, FileNotFoundError) as error:
@@ -182,7 +180,8 @@ def _recall(args):
             )
         rows, labels, together = rows[found], ours, together[:, found]
         images = dataset.train_images[split.validation_rows]
-    return _Asked("validation rows", caveat, not drawn, rows, labels, together, images, gap)
+    comparable = splits.is_fer2013(records.data_hash(args.model[0]), images)
+    return _Asked("validation rows", caveat, comparable, rows, labels, together, images, gap)
 
 
 def _ask_again(args):

@@ -3,7 +3,7 @@
     python semi_supervised.py --data data/fer2013
     python semi_supervised.py --data data/fer2013 --unlabelled 0.8 --threshold 0.8 --soft --rounds 2
 
-Reads   the FER-2013 table or folder (--data), or draws sample faces; a trained teacher (--teacher).
+Reads   the FER-2013 table or folder (--data), or draws synthetic ones; a teacher (--teacher).
 Writes  to --out: what train_cnn.py writes, of the student; unlabelled.npz (whose labels were
         removed); pseudo_labels.csv (round, row, label, confidence); pseudo_label_statistics.csv and
         .png (how many pseudo-labels each class got and how many were right); comparison.csv and

@@ -3,7 +3,7 @@
     python train_cnn.py --data data/fer2013
     python train_cnn.py --data sample --epochs 5 --out outputs/cnn_sample
 
-Reads   the FER-2013 table or folder (--data), or draws sample faces.
+Reads   the FER-2013 table or folder (--data), or draws synthetic faces.
 Writes  to --out: model.keras (the epoch with the best validation accuracy), curves.png,
         layers.csv, metrics.json, history.csv, predictions.npz (validation), submission.csv,
         config.json, split.npz, observations.txt, manifest.json (what each file shows), and state/,

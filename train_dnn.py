@@ -3,7 +3,7 @@
     python train_dnn.py --data data/fer2013 --versus outputs/train_cnn
     python train_dnn.py --data sample --epochs 20 --out outputs/dnn_sample
 
-Reads   the FER-2013 table or folder (--data), or draws sample faces; the run of a CNN (--versus).
+Reads   the FER-2013 table or folder (--data), or draws synthetic ones; the run of a CNN (--versus).
 Writes  to --out: what train_cnn.py writes, and with --versus comparison.csv and comparison.png:
         both accuracies with intervals, McNemar's test, time, size and curves.
 Expect  epochs of 5 to 8 seconds on two CPU cores; after 150 of them validation accuracy 0.508 with

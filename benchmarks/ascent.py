@@ -47,6 +47,7 @@ def main():
             }
             for (name, settings), value in seconds.items()
         ],
+        title="Activation maximisation, beside other libraries",
     )
 
 

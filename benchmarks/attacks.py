@@ -37,7 +37,7 @@ def main():
             }
             for (name, settings), value in seconds.items()
         ]
-    timing.publish("benchmark_attacks", table)
+    timing.publish("benchmark_attacks", table, title="Attacks, beside other libraries")
 
 
 def same(options):

@@ -45,7 +45,7 @@ def main():
             }
             for (name, settings), value in seconds.items()
         ]
-    timing.publish("benchmark_attribution", table)
+    timing.publish("benchmark_attribution", table, title="SmoothGrad, beside other libraries")
 
 
 def contenders(options):

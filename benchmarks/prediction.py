@@ -16,11 +16,13 @@ from benchmarks import timing
 SETUP = """
 import time
 import numpy as np
+from common import cli
 from common.data import pixels
 from common.models import checkpoints, prediction
 images = np.random.default_rng(0).integers(0, 256, ({rows}, 48, 48), dtype=np.uint8)
-model = checkpoints.load("pretrained/cnn")[0]
-half = checkpoints.load("pretrained/cnn", half=True)[0]
+run = cli.of_project("pretrained/cnn")
+model = checkpoints.load(run)[0]
+half = checkpoints.load(run, half=True)[0]
 
 def measure(predict):
     by_keras = model.predict(pixels.to_inputs(images[:64]), verbose=0)

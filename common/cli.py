@@ -38,7 +38,7 @@ def add_data(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--data",
         metavar="PATH|sample",
-        help="FER-2013 as a file or folder in any layout, or 'sample' for drawn faces "
+        help="FER-2013 as a file or folder in any layout, or 'sample' for synthetic ones "
         "(default: the folder data/)",
     )
 

@@ -161,7 +161,10 @@ def twins(output, groups, right_unseen, right_seen, in_test):
 
 def trained_on(data_hash):
     """Return the CNN and the compact ones in pretrained/ that were trained on this data."""
-    finished = [Path("pretrained/cnn"), *cli.runs_in(Path("pretrained/ensemble"))]
+    finished = [
+        cli.of_project("pretrained/cnn"),
+        *cli.runs_in(cli.of_project("pretrained/ensemble")),
+    ]
     return [run for run in finished if records.read(run).data_hash == data_hash]
 
 

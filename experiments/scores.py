@@ -23,7 +23,7 @@ def build_parser():
     """Return the flags of this study."""
     options = cli.parser(__doc__)
     cli.add_data(options)
-    options.add_argument("--folder", type=Path, default=Path("pretrained"))
+    options.add_argument("--folder", type=Path, default=cli.of_project("pretrained"))
     return options
 
 

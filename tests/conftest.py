@@ -10,7 +10,7 @@ TRAIN_ROWS, TEST_ROWS = 210, 20
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """A folder with 210 labelled and 20 unlabelled drawn faces in the homework's layout."""
+    """A folder with 210 labelled and 20 unlabelled synthetic faces in the homework's layout."""
     folder = tmp_path_factory.mktemp("data")
     labels = np.arange(TRAIN_ROWS) % 7
     images = synthetic.draw_faces(labels, rng=np.random.default_rng(1))

@@ -144,6 +144,15 @@ def test_targeted_in_l2(trained_run, tmp_path, capsys):
         assert (np.sqrt((change**2).mean((1, 2))) <= 4 / 255 + 1e-7).all()
 
 
+def test_a_fraction_is_taken_for_grey_levels_with_a_remark(capsys):
+    args = adversarial.build_parser().parse_args(["--eps", "0.03", "--curve", "0", "0.01"])
+    setting, _ = adversarial.read_setting(args)
+    assert setting.budget.eps == 0.03 / 255
+    assert "for that fraction of the range of pixels pass 7.65" in capsys.readouterr().err
+    adversarial.read_setting(adversarial.build_parser().parse_args([]))
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

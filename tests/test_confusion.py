@@ -50,6 +50,8 @@ def two_runs(small_data, tmp_path_factory):
     parent = tmp_path_factory.mktemp("made_up")
     faces = loading.load(small_data)
     split = splits.draw(faces, seed=0, validation=VALIDATION)
+    (parent / "known").mkdir()
+    splits.save_images(parent / "known", faces)
     labels = faces.train_labels[split.validation_rows]
     for name, skill in (("cnn", 2.5), ("dnn", 1.0)):
         folder = parent / name
@@ -70,6 +72,12 @@ def two_runs(small_data, tmp_path_factory):
             probabilities=softmax(logits).astype(np.float32),
         )
     return parent / "cnn", parent / "dnn"
+
+
+@pytest.fixture(autouse=True)
+def is_fer2013(two_runs, monkeypatch):
+    """Let the data of the two runs pass for FER-2013."""
+    monkeypatch.setattr(splits, "FER2013", two_runs[0].parent / "known" / splits.IMAGES)
 
 
 @pytest.fixture
@@ -118,7 +126,9 @@ def compared(two_runs, tmp_path_factory):
     argv = ["--model", two_runs[0], "--versus", two_runs[1], "--faces", 6, "--out", out]
     # A process of its own, to see what it imports.
     code = (
-        "import sys, confusion; confusion.main(sys.argv[1:]);"
+        "import sys, confusion; from common.data import splits;"
+        f"splits.FER2013 = {str(two_runs[0].parent / 'known' / splits.IMAGES)!r};"
+        "confusion.main(sys.argv[1:]);"
         "sys.exit(len({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -370,12 +380,9 @@ def test_rows_without_labels_are_refused(trained_run, small_data, tmp_path, caps
     assert "expected labelled test rows, found test rows without labels" in line
 
 
-def test_drawn_faces_are_not_compared_with_the_report(copies, tmp_path, capsys):
-    config = json.loads((copies[0] / "config.json").read_text())
-    config["flags"]["data"] = "sample"
-    (copies[0] / "config.json").write_text(json.dumps(config))
-    data = json.loads((copies[1] / "config.json").read_text())["flags"]["data"]
-    names = call(tmp_path / "out", "--model", copies[0], "--data", data)
+def test_other_data_are_not_compared_with_the_report(copies, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(splits, "FER2013", PROJECT / "pretrained" / splits.IMAGES)
+    names = call(tmp_path / "out", "--model", copies[0])
     assert names == FILES - {"report_comparison.csv"} | PAGES
     assert "report" not in capsys.readouterr().out
 

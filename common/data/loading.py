@@ -23,7 +23,7 @@ WAYS_ON = (
     "Download it with\n"
     "  kaggle competitions download -c "
     "challenges-in-representation-learning-facial-expression-recognition-challenge -p data\n"
-    "and pass --data data, or pass --data sample for drawn faces that need no download."
+    "and pass --data data, or pass --data sample for synthetic faces that need no download."
 )
 
 
@@ -59,7 +59,7 @@ def load(source: Path | str | None = None, *, cache: Path | None = None) -> Data
     """Return the data set at a path as a `Dataset`.
 
     Args:
-        source: a CSV table, an archive or a folder; "sample" for drawn faces; None for the
+        source: a CSV table, an archive or a folder; "sample" for synthetic faces; None for the
             project's `data/` folder.
         cache: folder to keep the parsed arrays in, by default `outputs/.cache`. A folder that
             cannot be written to only means that nothing is kept.
@@ -103,7 +103,7 @@ def load(source: Path | str | None = None, *, cache: Path | None = None) -> Data
 
 
 def _draw_sample(_path, _names):
-    """Return the arrays of the drawn faces by name."""
+    """Return the arrays of the synthetic faces by name."""
     from common.data import synthetic
 
     train_images, train_labels, test_images, test_labels = synthetic.draw_dataset()

@@ -106,6 +106,13 @@ def seen(known: Fingerprints, trained: np.ndarray, images: np.ndarray) -> np.nda
     return was_seen
 
 
+def share_known(known: Fingerprints, images: np.ndarray) -> float:
+    """Return the share of images, uint8 (k, 48, 48), that are among the known ones or like one."""
+    given = fingerprints(images)
+    near = {row for _, row, _ in _near(known.outline, given.outline)}
+    return len(near) / max(len(images), 1)
+
+
 def _near(known, given):
     """Yield (bits between them, row of given, row of known) of outlines and their nearest."""
     for start in range(0, len(given), BLOCK // 10):

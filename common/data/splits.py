@@ -7,9 +7,10 @@ import numpy as np
 
 from common.data import loading, matching, pixels
 from common.labels import NUM_CLASSES
-from common.runs import schema, storage
+from common.runs import provenance, schema, storage
 
 IMAGES = "images.npz"  # in a run folder, or above several that share their data
+FER2013 = provenance.PROJECT / "pretrained" / IMAGES
 FEW = 0.1  # share of a run's held-out images below which other data are not a copy of its own
 
 
@@ -145,6 +146,21 @@ def _check_inside(where, split, count):
             f"{where}: expected a split of {count:,} training rows, found row {last:,} in it: the "
             "split is damaged"
         )
+
+
+def is_fer2013(data_hash: str, images: np.ndarray) -> bool:
+    """Return whether a run's validation images are FER-2013's, in whatever copy.
+
+    Args:
+        data_hash: of the data that the run was trained on.
+        images: those that it held out, uint8 (m, 48, 48), of which 200 are looked at; if there are
+            none, only our own copy of the data is recognised.
+    """
+    arrays = storage.read_arrays(FER2013)
+    if not len(images):
+        return str(arrays["data_hash"]) == data_hash
+    known = matching.Fingerprints(arrays["exact"], arrays["outline"])
+    return matching.share_known(known, images[:200]) > 0.5
 
 
 def save_images(folder: Path, dataset: loading.Dataset) -> None:

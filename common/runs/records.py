@@ -125,7 +125,7 @@ def load_together(
     for run in others:
         other_rows, other_labels, probabilities = load_predictions(run)
         if (
-            _data_hash(run) != _data_hash(first)
+            data_hash(run) != data_hash(first)
             or not np.array_equal(other_rows, rows)
             or not np.array_equal(other_labels, labels)
         ):
@@ -177,7 +177,7 @@ def _number(name, text):
     return int(float(text)) if name == "epoch" else float(text)
 
 
-def _data_hash(run):
+def data_hash(run: Path | str) -> str | None:
     """Return which data a run was trained on."""
     return storage.read_json(Path(run) / "config.json").get("data_hash")
 
