@@ -1,6 +1,9 @@
 """Many runs: what is run, stopped by kills, on a cluster, and what their scores come to."""
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +71,7 @@ if __name__ == "__main__":
     cli.run(main)
 '''  # noqa: E501
 VARY = ["--vary", "learning-rate=0.5,0.7", "--vary", "seed=0,1,2"]
+RUNS = [f"learning-rate-{rate}/seed-{seed}" for rate in (0.5, 0.7) for seed in (0, 1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +125,18 @@ def same(one, other, runs):
     assert list(tables[0]["runs"]) == [3, 3]
 
 
-def test_a_killed_sweep_takes_its_scripts_along_and_goes_on(quick):
-    runs = [f"learning-rate-{rate}/seed-{seed}" for rate in (0.5, 0.7) for seed in (0, 1, 2)]
+@pytest.fixture(scope="module")
+def serial(quick):
+    """A sweep that nothing disturbed, one run after the other."""
     with start(quick, "train_dnn.py", *VARY, "--out", "serial", "--", "--epochs", "4") as whole:
         said = whole.communicate(timeout=300)[0]
     assert whole.returncode == 0, said
     assert "6 runs in serial: 0 finished, 0 to go on with, 6 to start." in said
+    return quick / "serial"
+
+
+def test_a_killed_sweep_takes_its_scripts_along_and_goes_on(quick, serial):
+    runs = RUNS
     words = ["train_dnn.py", *VARY, "--out", "killed", "--workers", "2", "--", "--epochs", "4"]
     for epoch, run in ((2, runs[0]), (3, runs[3])):
         with start(quick, *words) as process:
@@ -148,6 +158,50 @@ def test_a_killed_sweep_takes_its_scripts_along_and_goes_on(quick):
     assert (quick / "killed" / "settings.png").is_file()
     named = argv_runs(quick / "killed" / "learning-rate-0.5")
     assert [path.name for path in named] == ["seed-0", "seed-1", "seed-2"]
+
+
+def test_a_worker_of_a_cluster_that_is_killed_loses_nothing(quick, serial, tmp_path):
+    """Its nanny and its script die with it, in the middle of an epoch."""
+    pytest.importorskip("distributed")
+    import psutil
+
+    with contextlib.ExitStack() as stack:
+
+        def dask(*words):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *words],
+                cwd=quick,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            return process
+
+        place = str(tmp_path / "scheduler.json")
+        dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+             "--scheduler-file", place)  # fmt: skip
+        wait_for(Path(place).exists)
+        address = storage.read_json(place)["address"]
+        nannies = [
+            dask("worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory",
+                 str(tmp_path / name)) for name in "ab"
+        ]  # fmt: skip
+        words = ["train_dnn.py", *VARY, "--out", "cluster", "--cluster", address]
+        with start(quick, *words, "--", "--epochs", "4") as process:
+            states = quick / "cluster"
+            wait_for(lambda: list(states.glob("*/*/state/epoch-00002.npz")))
+            run = next(states.glob("*/*/state/epoch-00002.npz")).parents[1]
+            script = psutil.Process(storage.read_json(run / lock.OWNER)["process"])
+            worker = script.parent()
+            (nanny,) = (one for one in nannies if one.pid == worker.ppid())
+            for victim in (nanny.pid, worker.pid, script.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+            said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    assert said.count(": finished (") == 6
+    same(serial, states, RUNS)
 
 
 def argv_runs(folder):
