@@ -8,7 +8,8 @@ Reads:  predictions.npz of each run, no model and no TensorFlow; for the pages o
         data (without it the pages are left out, and that is said; another copy of the data will
         do: the images found there count). With --rows test or all the models are asked about any
         labelled faces. Several runs after --model count as one model: the average of their
-        probabilities.
+        probabilities; runs of --folds together are scored on every row, each row by the run that
+        held it out.
 Writes: confusion.png (fractions and counts), confusion.npz (all arrays that were drawn),
         calibration.png, report_comparison.csv (what the report states beside the same here,
         for validation rows of FER-2013),
@@ -85,11 +86,12 @@ def main(argv=None):
                 f"--classes {CLASS_NAMES[code]}: expected a class of which there are faces, found "
                 f"none among the {len(asked.labels):,} {asked.name}"
             )
+    held_out = args.rows == "validation"
     facts: dict[str, Any] = {
-        "name": records.display_name(args.model),
+        "name": records.display_name(args.model, held_out=held_out),
         "rows": asked.rows,
         "labels": asked.labels,
-        "probabilities": asked.together[: len(args.model)].mean(axis=0),
+        "probabilities": asked.together[0],
         "images": asked.images,
         "classes": args.classes or range(NUM_CLASSES),
         "faces": args.faces,
@@ -100,8 +102,8 @@ def main(argv=None):
     result = comparison.Evaluation(**facts)
     if args.versus:
         of_other = {
-            "name": records.display_name(args.versus),
-            "probabilities": asked.together[len(args.model) :].mean(axis=0),
+            "name": records.display_name(args.versus, held_out=held_out),
+            "probabilities": asked.together[1],
         }
         other = comparison.Evaluation(**facts | of_other)
         result = comparison.PairedEvaluation(**facts, other=other)
@@ -124,7 +126,7 @@ def main(argv=None):
     if args.versus and asked.gap:
         output.show("versus", versus, result, figure=None)
     following = ""
-    if args.rows == "validation":
+    if held_out and len(asked.rows) <= len(records.load_predictions(args.model[0])[0]):
         worst = [str(image) for image in result.mistakes[:5]] or ["0"]
         words = ["python", "saliency.py", "--model", str(args.model[0]), "--images", *worst]
         words += ["--data", args.data] if args.data else []
@@ -140,7 +142,7 @@ class _Asked(NamedTuple):
     comparable: bool  # with what the report states of FER-2013
     rows: Any
     labels: Any
-    together: Any  # float (models, n, 7)
+    together: Any  # float (1 or 2, n, 7): of --model and of --versus
     images: Any
     gap: str = ""  # why there are no images
 
@@ -152,17 +154,18 @@ def _recall(args):
     from common.data import splits
     from common.runs import records
 
-    rows, labels, together = records.load_together([*args.model, *args.versus])
+    models = [args.model, args.versus] if args.versus else [args.model]
+    rows, labels, together = records.load_models(models)
     images, gap = np.empty((0, *IMAGE_SHAPE), np.uint8), ""
-    caveat = "The epoch kept was chosen on these rows, which flatters a little."
+    caveat = records.caveat([*args.model, *args.versus])
     try:
-        dataset, split = splits.load_of_run(args.model[0], args.data)
+        dataset, split = splits.load_of_run(args.model[0], args.data, others=args.model[1:])
     except (ValueError, FileNotFoundError) as error:
         if args.data:
             raise
         gap = str(error).splitlines()[0]
     else:
-        held = splits.load(args.model[0] / "split.npz").validation_rows
+        held = splits.load_joint(args.model).validation_rows
         ours = dataset.train_labels[split.validation_rows]
         found = np.arange(len(held)) if split.positions is None else split.positions
         if not np.array_equal(held, rows) or (
@@ -192,7 +195,8 @@ def _ask_again(args):
     asked = labelled.load(args.data, args.rows, runs)
     from common.models import ensemble  # imports Keras, once the data is known to be right
 
-    together = ensemble.predict_each(runs, asked.images)
+    each, of_model = ensemble.predict_each(runs, asked.images), len(args.model)
+    together = [part.mean(axis=0) for part in (each[:of_model], each[of_model:]) if len(part)]
     caveat = " ".join(asked.sentences)
     return _Asked(asked.name, caveat, False, asked.rows, asked.labels, together, asked.images)
 

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from common import cli
+from common.labels import NUM_CLASSES
 
 VIEWS = (1, 2, 10, 18)  # that `prediction.predict` knows
 FORMS = ("homework", "contest2013")
@@ -141,22 +142,16 @@ def score_validation_rows(args, argv):
 
     from common.data import splits
     from common.outputs import Output
+    from common.runs import records
 
-    first = splits.load(args.model[0] / "split.npz")
-    for run in args.model[1:]:
-        other = splits.load(run / "split.npz")
-        if other.data_hash != first.data_hash or not np.array_equal(
-            np.sort(other.validation_rows), np.sort(first.validation_rows)
-        ):
-            raise ValueError(
-                f"{run}: expected the validation rows of {args.model[0]}, found others: each "
-                "model has trained on rows that the other holds out, so no row can score both"
-            )
-    dataset, split = splits.load_of_run(args.model[0], args.data)
+    held = splits.load_joint(args.model).validation_rows
+    dataset, split = splits.load_of_run(args.model[0], args.data, others=args.model[1:])
+    held = held if split.positions is None else held[split.positions]
+    asked = [np.isin(held, splits.load_joint([run]).validation_rows) for run in args.model]
     output = Output(args.out, argv=argv, models=args.model)
     rows = split.validation_rows
-    _score(args, output, rows, dataset.train_images[rows], dataset.train_labels[rows])
-    output.say("The epoch of each model was chosen on these rows, which flatters a little.")
+    _score(args, output, rows, dataset.train_images[rows], dataset.train_labels[rows], asked)
+    output.say(records.caveat(args.model))
     output.finish(f"See which classes it confuses: {_confusion_command(args)}")
 
 
@@ -172,15 +167,33 @@ def score_all_rows(args, argv):
     output.finish(f"See which classes it confuses: {_confusion_command(args)} --rows all")
 
 
-def _score(args, output, rows, images, labels):
-    """Write and score what each model and their average say of labelled images."""
-    each = _predict(args, images)
-    probabilities = each.mean(axis=0)
-    for run, of_run in zip(args.model, each, strict=True):
-        output.say(_accuracy(run, labels, of_run.argmax(axis=1)))
+def _score(args, output, rows, images, labels, asked=None):
+    """Write and score what each model and all together say of labelled images.
+
+    `asked` says which images each run is asked about, bool (n,): all of them unless the runs held
+    out a part each.
+    """
+    import numpy as np
+
+    if asked is None or all(mask.all() for mask in asked):
+        each = list(_predict(args, images))
+        probabilities, together = np.mean(each, axis=0), f"average of {len(each)} models"
+        asked = [np.ones(len(images), bool)] * len(each)
+    else:
+        each = [
+            _predict(args, images[mask], [run])[0]
+            for run, mask in zip(args.model, asked, strict=True)
+        ]
+        probabilities, together = (
+            np.zeros((len(images), NUM_CLASSES)),
+            "each row by who held it out",
+        )
+        for mask, of_run in zip(asked, each, strict=True):
+            probabilities[mask] += of_run / np.sum(asked, axis=0)[mask, np.newaxis]
+    for run, mask, of_run in zip(args.model, asked, each, strict=True):
+        output.say(_accuracy(run, labels[mask], of_run.argmax(axis=1)))
     if len(each) > 1:
-        name = f"average of {len(each)} models"
-        output.say(_accuracy(name, labels, probabilities.argmax(axis=1)))
+        output.say(_accuracy(together, labels, probabilities.argmax(axis=1)))
     output.add(
         "predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities}
     )
@@ -229,11 +242,11 @@ def label_photographs(args, argv):
     output.finish(f"See how far to trust it: python confusion.py --model {names}")
 
 
-def _predict(args, images):
-    """Return the probabilities of each model, float32 (models, n, 7)."""
+def _predict(args, images, runs=None):
+    """Return the probabilities of each model, or of other runs, float32 (models, n, 7)."""
     from common.models import ensemble  # imports Keras, once the input is known to be right
 
-    return ensemble.predict_each(args.model, images, views=args.tta, half=args.half)
+    return ensemble.predict_each(runs or args.model, images, views=args.tta, half=args.half)
 
 
 def _accuracy(name, labels, predictions):

@@ -66,8 +66,9 @@ def main(argv=None):
         models = {key: args.out / key for key in models}
     from common import outputs
     from common.figures.report import overview
-    from common.report import page, sections, stages
+    from common.report import page, sections
     from common.runs import records
+    from common.sweep import stages
 
     for key, expected in contents.ARCHITECTURES.items():
         records.check_architecture(models[key], expected)
@@ -99,7 +100,7 @@ def main(argv=None):
 
 def _training(args, models):
     """Return the stages that train the three runs, in order."""
-    from common.report.stages import Stage
+    from common.sweep.stages import Stage
 
     flags = ["--seed", str(args.seed)]
     flags += [] if args.data is None else ["--data", args.data]
@@ -119,7 +120,7 @@ def _training(args, models):
 
 def _looking(args, models):
     """Return the stages that look into the runs, in the report's order."""
-    from common.report.stages import Stage
+    from common.sweep.stages import Stage
 
     flags = ["--seed", str(args.seed)]
     flags += [] if args.data is None else ["--data", args.data]

@@ -93,6 +93,8 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    if args.validation == 0:
+        options.error("argument --validation: expected rows to compare teacher and student on")
     from common.data import loading
 
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded

@@ -29,6 +29,7 @@ def build_parser():
     cli.add_seed(options)
     options.add_argument("--architecture", default="cnn", **registry.option(convolutional=True))
     cli.add_training(options)
+    cli.add_folds(options)
     cli.add_finished_runs(options)
     return options
 
@@ -39,6 +40,7 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    cli.check_folds(options, args)
     from common.data import loading
 
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded

@@ -26,6 +26,7 @@ def build_parser():
     cli.add_out(options, __file__)
     cli.add_seed(options)
     cli.add_training(options)
+    cli.add_folds(options)
     cli.add_finished_runs(options)
     options.add_argument(
         "--versus",
@@ -42,6 +43,7 @@ def main(argv=None):
     args = options.parse_args(argv)
     if args.resume:
         resume.restore_flags(args, options, argv)
+    cli.check_folds(options, args)
     from common.data import loading
 
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded

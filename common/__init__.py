@@ -84,6 +84,7 @@ common/
       compared_runs.py            two or three runs, on the same images
       pseudo_labels.py            how many pseudo-labels, and how many are right
       self_training.py            gain by share of removed labels
+      settings.py                 accuracy by epoch and by what was varied
       accuracy_by_minutes.py      validation accuracy by minutes of training
     predict/                      predict.py
       photographs.py              a photograph with the expression of each face
@@ -115,9 +116,15 @@ common/
       tiles.py                    faces as small captioned pictures
     report/                       report.py
       overview.py                 the most telling figures on one sheet
+  sweep/                          many runs, from one machine to a cluster
+    stages.py                     scripts with their flags, and bringing them to their end
+    leash.py                      a script that ends with the process that started it
+    plan.py                       what is varied, and the runs that follow from it
+    pace.py                       how far runs are, and how long the others take
+    engine.py                     runs side by side, here or on a Dask cluster
+    merging.py                    scores by what was varied
   report/                         the page
     contents.py                   what it shows, and the numbers that the report published
-    stages.py                     the scripts it runs, and which are finished
     sections.py                   its parts, made of manifests
     results.py                    tables and figures of results/
     page.py                       one HTML file that needs no network

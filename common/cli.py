@@ -151,8 +151,9 @@ def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
     options.add_argument(
         "--validation",
         metavar="N",
-        type=positive,
-        help="rows held out to choose the epoch (default: 3000; 15 %% of small data)",
+        type=non_negative,
+        help="rows held out to choose the epoch (default: 3000; 15 %% of small data); 0 trains on "
+        "all rows and keeps the last epoch, for a last submission: no score says how good it is",
     )
     options.add_argument(
         "--split-seed",
@@ -219,6 +220,34 @@ def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
     )
 
 
+def add_folds(options: argparse.ArgumentParser) -> None:
+    """Add `--folds` and `--fold`, for cross-validation; see `check_folds`."""
+    options.add_argument(
+        "--folds",
+        metavar="K",
+        type=positive,
+        help="hold out one of K parts of all training rows instead of --validation, drawn with "
+        "--split-seed, and keep the last epoch; confusion.py --model scores K such runs together "
+        "on every row",
+    )
+    options.add_argument(
+        "--fold", metavar="k", type=non_negative, help="which of them, from 0 to K-1"
+    )
+
+
+def check_folds(options: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with an error where `--folds`, `--fold` and `--validation` do not go together."""
+    if (args.folds is None) != (args.fold is None):
+        options.error("argument --folds: expected --fold with it, and --fold only with it")
+    if args.folds and args.validation is not None:
+        options.error("argument --validation: not allowed with --folds, which say what is held out")
+    if args.folds and not args.fold < args.folds >= 2:
+        options.error(
+            f"argument --fold: expected 0 to K-1 and --folds of 2 or more, found --folds "
+            f"{args.folds} --fold {args.fold}"
+        )
+
+
 def add_finished_runs(options: argparse.ArgumentParser) -> None:
     """Add the flags of training that builds on finished runs."""
     options.add_argument(
@@ -243,6 +272,20 @@ def add_finished_runs(options: argparse.ArgumentParser) -> None:
         type=share,
         default=0.7,
         help="of the teachers in each target, the rest is the label's (default: %(default)s)",
+    )
+
+
+def add_engine(options: argparse.ArgumentParser) -> None:
+    """Add `--workers` and `--cluster`, by which many runs are brought to their end."""
+    where = options.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        metavar="N",
+        type=positive,
+        help="runs at once on this machine (default: 1, or as many as it has GPUs)",
+    )
+    where.add_argument(
+        "--cluster", metavar="ADDRESS", help="of a Dask scheduler, whose workers run them instead"
     )
 
 

@@ -312,6 +312,8 @@ def table(named_runs: dict[str, Path]) -> "pd.DataFrame":
         if not path.exists():
             raise ValueError(f"{path}: expected a finished run, found none: {records.remedy(run)}")
         result = storage.read_json(path)
+        if not records.is_scored(run):
+            raise ValueError(f"{run}: {records.UNSCORED}")
         try:
             result["low"], result["high"] = result["interval_95"]
             row = {"model": name} | {column: result[key] for column, key in MEASURED.items()}

@@ -250,6 +250,14 @@ def identity(run: Path | str) -> dict:
     }
 
 
+def duration(seconds: float) -> str:
+    """Return "2 h 05 min", "7 min" or "40 s"."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def _load(path):
     """Return a manifest, finished or not; raise a ValueError where there is none."""
     record = storage.read_json(path)

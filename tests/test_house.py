@@ -34,6 +34,7 @@ ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up t
     "comparison",
     "figures",
     "outputs",
+    "sweep",
     "report",
     "models",
     "training",

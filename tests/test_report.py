@@ -15,8 +15,9 @@ import pytest
 import report
 from common import cli, outputs
 from common.figures.report import overview
-from common.report import contents, page, results, stages
+from common.report import contents, page, results
 from common.runs import provenance, storage
+from common.sweep import stages
 
 ROOT = Path(__file__).parents[1]
 PNG = base64.b64decode(

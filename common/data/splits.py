@@ -1,5 +1,6 @@
 """Who held out what, and every check that rows fit a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from common.data import loading, matching, pixels
 from common.labels import NUM_CLASSES
-from common.runs import provenance, schema, storage
+from common.runs import provenance, records, schema, storage
 
 IMAGES = "images.npz"  # in a run folder, or above several that share their data
 FER2013 = provenance.PROJECT / "pretrained" / IMAGES
@@ -40,16 +41,16 @@ def default_validation_size(num_rows: int) -> int:
 
 
 def draw(faces: loading.Dataset, *, seed: int, validation: int = 3_000) -> Split:
-    """Return a `Split` with exactly `validation` random training rows held out.
+    """Return a `Split` with exactly `validation` random training rows held out, perhaps none.
 
     Identical images stay on one side: the groups of them are walked through in random order and
     each one that still fits is held out. The same data, seed and size give the same rows.
 
     Raises:
-        ValueError: a side would have fewer than 7 rows, or no set of groups was found to fit.
+        ValueError: a side would have 1 to 6 rows, or no set of groups was found to fit.
     """
     num_rows = len(faces.train_images)
-    if validation < NUM_CLASSES or num_rows - validation < NUM_CLASSES:
+    if 0 < validation < NUM_CLASSES or num_rows - validation < NUM_CLASSES:
         raise ValueError(
             f"expected at least {NUM_CLASSES} rows on each side of the split, found {validation} "
             f"for validation out of {num_rows:,} training rows; pass another size or more data"
@@ -74,6 +75,41 @@ def draw(faces: loading.Dataset, *, seed: int, validation: int = 3_000) -> Split
     return Split(
         train_rows=np.flatnonzero(~is_validation).astype(np.int64),
         validation_rows=generator.permutation(np.flatnonzero(is_validation)).astype(np.int64),
+        seed=int(seed),
+        data_hash=faces.data_hash,
+    )
+
+
+def draw_fold(faces: loading.Dataset, *, seed: int, folds: int, fold: int) -> Split:
+    """Return a `Split` that holds out one of `folds` parts of all training rows.
+
+    Identical images stay in one part: the groups of them, in random order, are cut into parts of
+    as many rows, but for the size of a group. Every row is in exactly one part.
+
+    Args:
+        faces: the data set.
+        seed: of the parts.
+        folds: how many parts, 2 or more.
+        fold: which one is held out, from 0.
+
+    Raises:
+        ValueError: there are too many parts, or there is no such part.
+    """
+    groups = pixels.duplicate_groups(faces.train_images)
+    if not 0 <= fold < folds or not 2 <= folds <= len(groups) // NUM_CLASSES:
+        raise ValueError(
+            f"expected --folds from 2 to {len(groups) // NUM_CLASSES} for {len(groups):,} training "
+            f"rows, and --fold from 0 up to but not including that, found --folds {folds} --fold "
+            f"{fold}"
+        )
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(groups.max() + 1)
+    part = np.empty(len(order), np.int64)
+    part[order] = (np.cumsum(np.bincount(groups)[order]) - 1) * folds // len(groups)
+    held_out = part[groups] == fold
+    return Split(
+        train_rows=np.flatnonzero(~held_out).astype(np.int64),
+        validation_rows=generator.permutation(np.flatnonzero(held_out)).astype(np.int64),
         seed=int(seed),
         data_hash=faces.data_hash,
     )
@@ -115,8 +151,8 @@ def load(path: Path) -> Split:
         )
         if np.isin(loaded.train_rows, loaded.validation_rows).any():
             raise ValueError("its rows are not row numbers, each one once")
-        if not len(loaded.validation_rows):
-            raise ValueError("it holds out no row")
+        if not len(loaded.train_rows):
+            raise ValueError("no row is left to train on")
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: expected the split of a trained run, found none: train one first"
@@ -126,6 +162,33 @@ def load(path: Path) -> Split:
             f"{path}: expected a split as saved with a run, found something else ({error})"
         ) from error
     return loaded
+
+
+def load_joint(runs: Sequence[Path | str]) -> Split:
+    """Return the rows that several runs held out as one `Split`: the same ones, or a part each.
+
+    Raises:
+        ValueError: a run held out none, or rows that are neither those of another nor apart from
+            them.
+    """
+    first = load(Path(runs[0]) / "split.npz")
+    parts: list[np.ndarray] = []
+    for run in runs:
+        split = load(Path(run) / "split.npz")
+        rows = split.validation_rows
+        if not len(rows):
+            raise ValueError(f"{run}: {records.UNSCORED}")
+        if any(np.array_equal(np.sort(rows), np.sort(part)) for part in parts):
+            rows = rows[:0]
+        if split.data_hash != first.data_hash or any(np.isin(rows, part).any() for part in parts):
+            raise ValueError(
+                f"{run}: expected the validation rows of {runs[0]}, found others: each model has "
+                "trained on rows that the other holds out, so no row can score both; or take all "
+                "runs of the same --folds and --split-seed"
+            )
+        parts += [rows] if len(rows) else []
+    rows = np.concatenate(parts)
+    return replace(first, validation_rows=rows, train_rows=np.setdiff1d(first.train_rows, rows))
 
 
 def check(split: Split, faces: loading.Dataset) -> None:
@@ -235,7 +298,9 @@ def check_unseen(finished: list, dataset: loading.Dataset, held_out: np.ndarray)
             )
 
 
-def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dataset, Split]:
+def load_of_run(
+    run: Path | str, source: str | None = None, *, others: Sequence[Path | str] = ()
+) -> tuple[loading.Dataset, Split]:
     """Return (dataset, split) of a trained run: its data, and the images that it held out.
 
     Another copy of the data will do: there the images are found one by one, in any order and
@@ -245,12 +310,14 @@ def load_of_run(run: Path | str, source: str | None = None) -> tuple[loading.Dat
     Args:
         run: the run folder.
         source: `--data`; None for what the run was trained on, or else the folder `data/`.
+        others: more runs on the same data, whose held-out images count too (see `load_joint`).
 
     Raises:
-        ValueError: the data is not the run's, and few of the images it held out are there.
+        ValueError: the data is not the run's, and few of the images it held out are there; or it
+            held out none.
         FileNotFoundError: no split or no data.
     """
-    held = load(Path(run) / "split.npz")
+    held = load_joint([run, *others])
     if source is None:
         recorded = storage.read_json(Path(run) / "config.json").get("flags", {}).get("data")
         source = (

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from common import outputs
 from common.figures.training import compared_runs, curves
-from common.report import contents, page, results, stages
+from common.report import contents, page, results
 from common.runs import records
+from common.sweep import stages
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
 

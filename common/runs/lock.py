@@ -59,6 +59,19 @@ def acquire(folder: Path) -> None:
     threading.Thread(target=_renew, args=(folder / OWNER, stopped), daemon=True).start()
 
 
+def wait(folder: Path) -> None:
+    """Return once no other process holds the lock of a folder, which is made when missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            acquire(folder)
+        except ValueError:
+            time.sleep(1)
+        else:
+            release(folder)
+            return
+
+
 def release(folder: Path) -> None:
     """Give back the lock of a folder, if this process holds it."""
     folder = Path(folder).resolve()

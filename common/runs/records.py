@@ -2,7 +2,7 @@
 
 import csv
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,10 @@ from common import metrics
 from common.runs import schema, storage
 
 MAX_HISTORY_BYTES = 4_000_000  # 50,000 epochs
+UNSCORED = (
+    "was trained on all its images (--validation 0), so that none is left to score it on: take a "
+    "run that held images out, or score other labelled images (confusion.py --rows all --data)"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,31 @@ def read(folder: Path | str) -> Run:
     )
 
 
+def keeps_last(flags: Mapping) -> bool:
+    """Return whether training with these flags keeps its last epoch, so that no score chooses."""
+    return bool(flags.get("folds")) or flags.get("validation") == 0
+
+
+def is_scored(run: Path | str) -> bool:
+    """Return whether a run held images out, by which it is scored."""
+    return _flags(run).get("validation") != 0
+
+
+def caveat(runs: Sequence[Path | str]) -> str:
+    """Return what a score on the images that runs held out is worth, in one sentence."""
+    if all(keeps_last(_flags(run)) for run in runs):
+        return "The last epoch is kept, so these rows chose nothing."
+    return "The epoch kept was chosen on these rows, which flatters a little."
+
+
+def _flags(run):
+    """Return the flags that a run was started with, none where it has no record of them."""
+    try:
+        return storage.read_json(Path(run) / "config.json").get("flags", {})
+    except ValueError:
+        return {}
+
+
 def check_architecture(folder: Path | str, expected: str) -> None:
     """Refuse the run of another network than it is taken for; what is no run is not looked at.
 
@@ -83,6 +112,8 @@ def load_predictions(run: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarra
         ValueError: the run has none, or the file is not what it should be.
     """
     path = Path(run) / "predictions.npz"
+    if not path.is_file() and not is_scored(run):
+        raise ValueError(f"{run}: {UNSCORED}")
     if not path.is_file():
         raise ValueError(
             f"{path}: expected predictions of a finished run, found none: {remedy(run)}"
@@ -129,23 +160,76 @@ def load_together(
             or not np.array_equal(other_rows, rows)
             or not np.array_equal(other_labels, labels)
         ):
-            raise ValueError(
-                f"expected runs that held out the same rows of the same data, found that {first} "
-                f"({len(rows):,} rows) and {run} ({len(other_rows):,}) did not: train both with "
-                "the same --data, --validation and --split-seed"
-            )
+            raise _different(first, rows, run, other_rows)
         together.append(probabilities)
     return rows, labels, np.stack(together)
 
 
-def display_name(run_folders: Sequence[Path | str]) -> str:
+def load_models(
+    models: Sequence[Sequence[Path | str]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (rows, labels, probabilities) of models on the same held-out rows.
+
+    Several runs count as one model: the mean of their answers where they held out the same rows,
+    and each one's answers on its own rows where those are parts, as of `--folds`.
+
+    Args:
+        models: run folders of each model, one or more.
+
+    Returns:
+        int64 (m,), int64 (m,) and float64 (models, m, 7), rows in the order of the first model.
+
+    Raises:
+        ValueError: rows that differ between models, or overlap in part within one.
+    """
+    answers = []
+    for runs in models:
+        parts: dict[bytes, list] = {}  # runs by the rows that they held out
+        for run in runs:
+            parts.setdefault(load_predictions(run)[0].tobytes(), []).append(run)
+        each = [load_together(part) for part in parts.values()]
+        rows, labels = (np.concatenate([part[place] for part in each]) for place in (0, 1))
+        if len(np.unique(rows)) < len(rows) or len({_data_hash(run) for run in runs}) > 1:
+            load_together(runs)  # says what is wrong with them
+        answers.append((rows, labels, np.concatenate([part[2].mean(axis=0) for part in each])))
+    rows, labels, _ = answers[0]
+    order, aligned = np.argsort(rows), []
+    for runs, (theirs, their_labels, probabilities) in zip(models, answers, strict=True):
+        places = np.empty(len(theirs), np.int64)
+        if len(theirs) == len(rows):
+            places[order] = np.argsort(theirs)
+        if (
+            _data_hash(runs[0]) != _data_hash(models[0][0])
+            or len(theirs) != len(rows)
+            or not np.array_equal(theirs[places], rows)
+            or not np.array_equal(their_labels[places], labels)
+        ):
+            raise _different(models[0][0], rows, runs[0], theirs)
+        aligned.append(probabilities[places])
+    return rows, labels, np.stack(aligned)
+
+
+def _different(first, rows, run, other_rows):
+    """Return the error that two runs held out different rows."""
+    return ValueError(
+        f"expected runs that held out the same rows of the same data, found that {first} "
+        f"({len(rows):,} rows) and {run} ({len(other_rows):,}) did not: train both with "
+        "the same --data, --validation and --split-seed"
+    )
+
+
+def display_name(run_folders: Sequence[Path | str], *, held_out: bool = False) -> str:
     """Return how a figure names one run, or several that count as one model.
 
     Args:
         run_folders: one or more.
+        held_out: it is about what each run says of the rows that it held out.
     """
     names = ["/".join(Path(run).parts[-2:]) for run in run_folders]
-    return names[0] if len(names) == 1 else f"mean of {len(names)} runs ({', '.join(names)})"
+    if len(names) == 1:
+        return names[0]
+    folds = held_out and _flags(run_folders[0]).get("folds")
+    return f"{'folds' if folds else 'mean'} of {len(names)} runs ({', '.join(names)})"
 
 
 def load_history(run: Path | str) -> list[dict]:

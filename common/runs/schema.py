@@ -99,6 +99,7 @@ STATE = {  # the record beside the arrays
     "history": list_of(MAPPING),
     "best": MAPPING,
 }
+SCORED = {"validation_loss", "validation_accuracy"}  # of a history, if images are held out
 BEST = {"epoch": whole(), "validation_accuracy": number(-1, 1)}
 BY_NAME = {"config.json": CONFIG, "metrics.json": METRICS}
 
@@ -138,8 +139,10 @@ def check_json(path: Path | str, record: dict) -> None:
 
 def check_history(where: Path | str, rows: list[dict]) -> None:
     """Refuse a history that lacks a column, holds what is no number, or skips an epoch."""
+    scored = any(SCORED & row.keys() for row in rows)
+    needed = {name: kind for name, kind in HISTORY.items() if scored or name not in SCORED}
     for number_of_row, row in enumerate(rows, start=1):
-        check(f"{where}, epoch {number_of_row}", row, HISTORY, complete=True)
+        check(f"{where}, epoch {number_of_row}", row, needed, complete=True)
         if row["epoch"] != number_of_row:
             raise ValueError(
                 f"{where}: expected epoch {number_of_row} in row {number_of_row}, found "

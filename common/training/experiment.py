@@ -27,7 +27,12 @@ def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
     dataset = loading.load(args.data)
     for sentence in loading.describe(dataset):
         print(sentence)
-    size = args.validation or splits.default_validation_size(len(dataset.train_labels))
+    if getattr(args, "folds", None):
+        split = splits.draw_fold(dataset, seed=args.split_seed, folds=args.folds, fold=args.fold)
+        return dataset, split
+    size = args.validation
+    if size is None:
+        size = splits.default_validation_size(len(dataset.train_labels))
     return dataset, splits.draw(dataset, seed=args.split_seed, validation=size)
 
 
@@ -62,7 +67,13 @@ def plan(
         precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
     )
     return fitting.Plan(
-        architecture, recipe, args.seed, args.precision, initial_weights, args.tensorboard
+        architecture,
+        recipe,
+        args.seed,
+        args.precision,
+        initial_weights,
+        args.tensorboard,
+        keep_last=records.keeps_last(vars(args)),
     )
 
 
@@ -107,7 +118,7 @@ def fit(
         plan: of the run.
         given: what it learns from.
         dataset: has the validation and test images.
-        split: whose validation images choose the epoch.
+        split: whose validation images, if any, choose the epoch, unless the plan keeps the last.
     """
     try:
         if not (folder / "metrics.json").exists():  # the last result that a finished run gets
@@ -149,11 +160,15 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     """
     model, config = checkpoints.load(folder)
     name, history = config["architecture"].upper(), records.load_history(folder)
-    held_out = split.validation_rows
+    last, held_out = records.keeps_last(config["flags"]), split.validation_rows
     labels = dataset.train_labels[held_out]
-    probabilities = prediction.predict(model, dataset.train_images[held_out])
-    measured = _scores(labels, probabilities) | {
-        "best_epoch": max(history, key=lambda row: row["validation_accuracy"])["epoch"],
+    scores = {"note": f"trained on all {len(split.train_rows):,} images; the last epoch is kept"}
+    if len(held_out):
+        probabilities = prediction.predict(model, dataset.train_images[held_out])
+        scores = _scores(labels, probabilities, last)
+    kept = history[-1] if last else max(history, key=lambda row: row["validation_accuracy"])
+    measured = scores | {
+        "best_epoch": kept["epoch"],
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
         "parameters": model.count_params(),
@@ -163,9 +178,9 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     output = outputs.Output(folder, command=config["command"], models=[folder])
     for file in ("model.keras", "history.csv"):  # written after each epoch
         output.file(file)
-    output.add(
-        "predictions", arrays={"rows": held_out, "labels": labels, "probabilities": probabilities}
-    )
+    if len(held_out):
+        arrays = {"rows": held_out, "labels": labels, "probabilities": probabilities}
+        output.add("predictions", arrays=arrays)
     result = curves.TrainedRun(name, history, measured)
     output.show("curves", curves, result, title=f"Loss and accuracy of the {name} by epoch")
     output.add("layers", title=f"Layers of the {name}", table=layer_table(model))
@@ -182,7 +197,7 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     return model
 
 
-def _scores(labels, probabilities):
+def _scores(labels, probabilities, last):
     """Return what `metrics.json` says of the answers on the validation images."""
     correct = int((probabilities.argmax(axis=1) == labels).sum())
     scores = metrics.class_scores(metrics.confusion_counts(labels, probabilities.argmax(axis=1)))
@@ -194,7 +209,9 @@ def _scores(labels, probabilities):
         "macro_f1": scores.macro_f1,
         "balanced_accuracy": scores.balanced_accuracy,
         "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
-        "note": "the epoch was chosen on these rows, as in the report",
+        "note": "the last epoch is kept, so these rows chose nothing"
+        if last
+        else "the epoch was chosen on these rows, as in the report",
     }
 
 

@@ -28,6 +28,7 @@ class Plan:
         precision: a Keras dtype policy, or "auto" (see `prepare`).
         initial_weights: to start from, as `get_weights` orders them, or None for random ones.
         tensorboard: also write logs for TensorBoard into the run folder.
+        keep_last: keep the last epoch, not the one with the best validation accuracy.
     """
 
     architecture: str
@@ -36,6 +37,7 @@ class Plan:
     precision: str = "auto"
     initial_weights: list[np.ndarray] | None = None
     tensorboard: bool = False
+    keep_last: bool = False
 
 
 def fit(
@@ -51,7 +53,8 @@ def fit(
         folder: the run folder.
         plan: of the run.
         data: to learn from.
-        validation: images uint8 (m, 48, 48) and labels (m,), which choose the epoch that is kept.
+        validation: images uint8 (m, 48, 48) and labels (m,), which choose the epoch that is kept,
+            unless the plan keeps the last; without any it must.
 
     Raises:
         ValueError: the loss became NaN or infinite.
@@ -60,11 +63,12 @@ def fit(
     hardware = devices.prepare(seed=plan.seed, precision=plan.precision)
     print(
         f"Training the {plan.architecture.upper()} on {len(data.images):,} images with "
-        f"{len(images):,} held out to choose the epoch; {hardware.description}."
+        f"{len(images):,} held out{'' if plan.keep_last else ' to choose the epoch'}; "
+        f"{hardware.description}."
     )
     steps = recipe.steps_per_epoch or math.ceil(len(data.images) / recipe.batch_size)
     model = _compiled(plan, recipe.epochs * steps, hardware)
-    keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs)
+    keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs, last=plan.keep_last)
     done = keeper.restore(model)
     if not recipe.annealed:  # else it follows from the number of steps
         model.optimizer.learning_rate = recipe.learning_rate
@@ -72,7 +76,9 @@ def fit(
         return
     callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
     if recipe.precise_statistics:
-        callbacks.append(precise_batch_norm.PreciseBatchNorm(data.images))
+        # Where nothing is validated, the keeper must come after it.
+        place = len(callbacks) if len(images) else 0
+        callbacks.insert(place, precise_batch_norm.PreciseBatchNorm(data.images))
     if plan.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     remaining = batches.batches(
@@ -90,7 +96,9 @@ def fit(
                 initial_epoch=done,
                 epochs=recipe.epochs,
                 steps_per_epoch=steps,
-                validation_data=(to_inputs(images), batches.soft_labels(labels)),
+                validation_data=(to_inputs(images), batches.soft_labels(labels))
+                if len(images)
+                else None,
                 validation_batch_size=128,
                 shuffle=False,  # `batches` has done it
                 callbacks=callbacks,

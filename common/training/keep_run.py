@@ -5,8 +5,11 @@ import time
 import keras
 import numpy as np
 
+from common import outputs
 from common.models import checkpoints
 from common.runs import resume, schema, storage
+
+SCORES = {"validation_loss": "val_cross_entropy", "validation_accuracy": "val_accuracy"}
 
 
 class NotFinite(RuntimeError):
@@ -14,14 +17,18 @@ class NotFinite(RuntimeError):
 
 
 class KeepRun(keras.callbacks.Callback):
-    """Writes the best weights, the history and the state at the end of every epoch."""
+    """Writes the weights to keep, the history and the state at the end of every epoch."""
 
-    def __init__(self, folder, architecture, epochs):
-        """Keep `epochs` epochs of a network of that architecture in a run folder."""
+    def __init__(self, folder, architecture, epochs, *, last=False):
+        """Keep `epochs` epochs of a network of that architecture in a run folder.
+
+        The weights are those of the best epoch by validation accuracy, or of the last one.
+        """
         super().__init__()
         self.folder = folder
         self.architecture = architecture
         self.epochs = epochs
+        self.last = last
         self.history = []
         self.best = {"epoch": 0, "validation_accuracy": -1.0}
 
@@ -54,8 +61,7 @@ class KeepRun(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "loss": logs["cross_entropy"],
             "accuracy": logs["accuracy"],
-            "validation_loss": logs["val_cross_entropy"],
-            "validation_accuracy": logs["val_accuracy"],
+            **{ours: logs[name] for ours, name in SCORES.items() if name in logs},
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds": time.perf_counter() - self.began,
         }
@@ -71,8 +77,9 @@ class KeepRun(keras.callbacks.Callback):
             raise NotFinite(error) from error
         self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
         self.history[-1]["epoch"] = epoch + 1
-        if row["validation_accuracy"] > self.best["validation_accuracy"]:
-            self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
+        accuracy = row.get("validation_accuracy", -1.0)
+        if self.last or accuracy > self.best["validation_accuracy"]:
+            self.best = {"epoch": epoch + 1, "validation_accuracy": accuracy}
             checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
         resume.save_state(
             self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
@@ -84,11 +91,16 @@ class KeepRun(keras.callbacks.Callback):
         """Print the epoch in one line, with the time that is left."""
         recent = [past["seconds"] for past in self.history[-5:]]
         left = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        scored = ""
+        if "validation_accuracy" in row:
+            scored = f"validation {row['validation_accuracy']:.4f}  "
+            if not self.last:
+                best = f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})"
+                scored = f"{scored.rstrip()} {best}  "
         print(
             f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  validation {row['validation_accuracy']:.4f} "
-            f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})  "
-            f"{row['seconds']:.0f} s  {duration(left)} left",
+            f"accuracy {row['accuracy']:.4f}  {scored}"
+            f"{row['seconds']:.0f} s  {outputs.duration(left)} left",
             flush=True,
         )
 
@@ -96,11 +108,3 @@ class KeepRun(keras.callbacks.Callback):
     def _variables(model):
         """Return all that changes in training: weights, dropout seeds, the optimizer's own."""
         return [*model.variables, *model.optimizer.variables]
-
-
-def duration(seconds: float) -> str:
-    """Return "2 h 05 min", "7 min" or "40 s"."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -10,7 +10,9 @@ from common.data.pixels import to_inputs
 
 
 class PreciseBatchNorm(keras.callbacks.Callback):
-    """Gives a model precise batch-norm statistics of unchanged images before each validation.
+    """Gives a model precise batch-norm statistics of unchanged images after each epoch.
+
+    That is before it is validated, or at the end of the epoch where nothing is held out.
 
     The moving averages that BatchNormalization keeps come from augmented images with dropout on,
     which have other variances than the plain images that a trained model is asked about. Here each
@@ -50,8 +52,18 @@ class PreciseBatchNorm(keras.callbacks.Callback):
 
         self.copy, self.measure = copy, measure
 
+    def on_epoch_begin(self, epoch, logs=None):
+        """Forget that it was done."""
+        self.done = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Do what no validation has done."""
+        if not self.done:
+            self.on_test_begin()
+
     def on_test_begin(self, logs=None):
         """Measure, and replace what the model has."""
+        self.done = True
         self.copy.set_weights(self.model.get_weights())
         found = [self.measure(tf.constant(to_inputs(batch))) for batch in self.batches]
         for (layer, _), pairs in zip(self.layers, zip(*found, strict=True), strict=True):

@@ -24,6 +24,8 @@ class TrainedRun:
     @property
     def score(self) -> str:
         """The validation accuracy with its interval, for people."""
+        if "accuracy" not in self.metrics:
+            return f"{self.name}: {self.metrics['note']}, no validation score"
         low, high = self.metrics["interval_95"]
         return (
             f"{self.name}: validation accuracy {self.metrics['accuracy']:.3f} "
@@ -34,36 +36,44 @@ class TrainedRun:
 def sentences(run: TrainedRun) -> list[str]:
     """Return what the curves of a run say."""
     history = run.history
-    kept = max(history, key=lambda row: row["validation_accuracy"])
-    lowest = min(history, key=lambda row: row["validation_loss"])
-    last = history[-1]["validation_loss"]
-    risen = last > lowest["validation_loss"] + RISE
-    return [
+    kept = history[run.metrics["best_epoch"] - 1]
+    said = [
         f"{run.score}.",
         f"Epoch {kept['epoch']} of {len(history)} is kept; on the training images, as augmented "
         f"and with dropout on, {kept['accuracy']:.3f} of the answers are the class that was "
         "taught.",
-        f"The validation loss is lowest at epoch {lowest['epoch']} "
-        f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: "
-        + ("from there it rises, which is overfitting." if risen else "it does not rise again."),
         f"All epochs together took {sum(row['seconds'] for row in history) / 60:,.1f} minutes.",
     ]
+    if "validation_loss" in history[0]:
+        lowest = min(history, key=lambda row: row["validation_loss"])
+        last = history[-1]["validation_loss"]
+        risen = last > lowest["validation_loss"] + RISE
+        end = "from there it rises, which is overfitting" if risen else "it does not rise again"
+        said.insert(
+            2,
+            f"The validation loss is lowest at epoch {lowest['epoch']} "
+            f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: {end}.",
+        )
+    return said
 
 
 def draw(run: TrainedRun) -> Figure:
     """Return loss and accuracy, training and validation, with the epoch kept marked."""
     figure = style.new_figure(9, 3.6)
-    best = max(run.history, key=lambda row: row["validation_accuracy"])
+    best = run.history[run.metrics["best_epoch"] - 1]
+    scored = "validation_accuracy" in best
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         curve(axes, run.history, quantity, "training", style.TRAINING)
-        curve(axes, run.history, f"validation_{quantity}", "validation", style.VALIDATION)
+        shown = f"validation_{quantity}" if scored else quantity
+        if scored:
+            curve(axes, run.history, shown, "validation", style.VALIDATION)
         axes.axvline(best["epoch"], color="#888888", linestyle=":", linewidth=1)
         axes.plot(
             best["epoch"],
-            best[f"validation_{quantity}"],
+            best[shown],
             "o",
-            color=style.VALIDATION,
-            label=f"kept: epoch {best['epoch']}, {best[f'validation_{quantity}']:.3f}",
+            color=style.VALIDATION if scored else style.TRAINING,
+            label=f"kept: epoch {best['epoch']}, {best[shown]:.3f}",
         )
         axes.set(xlabel="epoch", ylabel=quantity)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,18 +1,21 @@
-"""The stages that lead to the report: which are finished, and running those that are not."""
+"""Scripts with their flags: which are finished, and bringing those to an end that are not."""
 
 import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import outputs
 from common.runs import provenance, records
+from common.sweep import leash
 
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
+LEASH = os.pipe()  # scripts wait at one end for this process to let go of the other (see `leash`)
+KILLED = "killed by signal"  # how the failure of a script begins that was
 PLACES = {"--out": 1, "--resume": 0}  # flags that change no result, with how many values each has
 
 
@@ -73,41 +76,53 @@ def run_all(stages: Iterable[Stage], logs: Path) -> dict[str, str]:
     stages = list(stages)
     for number, stage in enumerate(stages, 1):
         print(f"[{number}/{len(stages)}] {stage.name}: ", end="", flush=True)
-        if _complete(stage):
+        if is_finished(stage) and not manifest(stage)["gaps"]:
             print("finished before")
         elif unfinished := waits_for(stage):
             print(f"waits for {', '.join(unfinished)}")
         else:
             start = time.monotonic()
-            failure = _run(stage, logs)
+            failure = finish(stage, logs)
             if failure:
                 failures[stage.name] = failure
             print(failure or "done", f"({time.monotonic() - start:.0f} s)", flush=True)
     return failures
 
 
-def _complete(stage):
-    """Return whether a stage is finished and left nothing out."""
+def is_finished(stage: Stage) -> bool:
+    """Return whether a stage is finished, with the flags and weights of today."""
     try:
-        return not manifest(stage)["gaps"]
+        return bool(manifest(stage))
     except ValueError:
         return False
 
 
-def _run(stage, logs):
-    """Run a stage; return the last line of its error, or an empty string."""
+def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run a stage to its end; return the last line of its error, or an empty string.
+
+    A run that has begun goes on. The script ends with this process, however that ends.
+
+    Args:
+        stage: to run.
+        logs: folder of NAME.log and NAME.errors.log.
+        environment: variables for the script beside those of this process.
+    """
     begun = stage.trains and (stage.folder / "config.json").exists()
     script, *flags = shlex.split(stage.command)[1:]
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
+    logged.parent.mkdir(parents=True, exist_ok=True)
+    command = [leash.__file__, str(provenance.PROJECT / script), *flags]
     with logged.open("wb") as output, complained.open("wb") as errors:
         result = subprocess.run(
-            [sys.executable, provenance.PROJECT / script, *flags, *(["--resume"] if begun else [])],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, *command, *(["--resume"] if begun else [])],
+            stdin=LEASH[0],
             stdout=output,
             stderr=errors,
-            env=os.environ | ENVIRONMENT,
+            env=os.environ | ENVIRONMENT | dict(environment or {}),
             check=False,
         )
+    if result.returncode < 0:
+        return f"{KILLED} {-result.returncode}"
     if result.returncode:
         lines = complained.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
@@ -117,6 +132,11 @@ def _run(stage, logs):
     except ValueError as error:
         return str(error)
     return ""
+
+
+def let_go() -> None:
+    """End all scripts that `finish` is running, before this process ends itself."""
+    os.close(LEASH[1])
 
 
 def _flags(stage, command):
