@@ -189,7 +189,7 @@ def load_models(
             parts.setdefault(load_predictions(run)[0].tobytes(), []).append(run)
         each = [load_together(part) for part in parts.values()]
         rows, labels = (np.concatenate([part[place] for part in each]) for place in (0, 1))
-        if len(np.unique(rows)) < len(rows) or len({_data_hash(run) for run in runs}) > 1:
+        if len(np.unique(rows)) < len(rows) or len({data_hash(run) for run in runs}) > 1:
             load_together(runs)  # says what is wrong with them
         answers.append((rows, labels, np.concatenate([part[2].mean(axis=0) for part in each])))
     rows, labels, _ = answers[0]
@@ -199,7 +199,7 @@ def load_models(
         if len(theirs) == len(rows):
             places[order] = np.argsort(theirs)
         if (
-            _data_hash(runs[0]) != _data_hash(models[0][0])
+            data_hash(runs[0]) != data_hash(models[0][0])
             or len(theirs) != len(rows)
             or not np.array_equal(theirs[places], rows)
             or not np.array_equal(their_labels[places], labels)
