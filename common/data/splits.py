@@ -211,7 +211,7 @@ def _check_inside(where, split, count):
         )
 
 
-def is_fer2013(data_hash: str, images: np.ndarray) -> bool:
+def is_fer2013(data_hash: str | None, images: np.ndarray) -> bool:
     """Return whether a run's validation images are FER-2013's, in whatever copy.
 
     Args:
