@@ -15,7 +15,7 @@ from common.data import loading, splits
 from common.figures.training import curves
 from common.models import checkpoints, prediction
 from common.runs import records, resume, storage
-from common.training import batches, distillation, fitting, recipes
+from common.training import batches, devices, distillation, fitting, recipes
 
 LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 
@@ -86,8 +86,9 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
     labels = dataset.train_labels[split.train_rows]
     given = batches.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
     if teachers:
+        half = devices.resolved(args.precision) == "mixed_bfloat16"
         targets = distillation.targets(
-            args.out, teachers, given.images, labels, weight=args.teacher_weight
+            args.out, teachers, given.images, labels, weight=args.teacher_weight, half=half
         )
         given = replace(given, targets=targets)
     fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split)
