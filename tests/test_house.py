@@ -36,10 +36,10 @@ ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up t
     "outputs",
     "report",
     "models",
-    "training",
     "attribution",
     "ascent",
     "attacks",
+    "training",
 )
 HEAVY = {"tensorflow", "keras", "matplotlib", "pandas", "sklearn", "scipy"}
 WITHOUT_KERAS = ORDER[: ORDER.index("report") + 1]

@@ -95,6 +95,7 @@ HISTORY = {
     "learning_rate": number(),
     "seconds": number(),
 }
+HISTORY_EXTRA = {"pgd_accuracy": SHARE}  # of adversarial training alone
 STATE = {  # the record beside the arrays
     "history": list_of(MAPPING),
     "best": MAPPING,
@@ -140,6 +141,7 @@ def check_history(where: Path | str, rows: list[dict]) -> None:
     """Refuse a history that lacks a column, holds what is no number, or skips an epoch."""
     for number_of_row, row in enumerate(rows, start=1):
         check(f"{where}, epoch {number_of_row}", row, HISTORY, complete=True)
+        check(f"{where}, epoch {number_of_row}", row, HISTORY_EXTRA)
         if row["epoch"] != number_of_row:
             raise ValueError(
                 f"{where}: expected epoch {number_of_row} in row {number_of_row}, found "

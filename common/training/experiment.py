@@ -24,6 +24,11 @@ def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
     """Return (dataset, split) for the flags of a training script, saying what was found."""
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
+    if args.average_from is not None and args.batch_statistics == "moving":
+        raise ValueError(
+            "--average-from: expected precise batch-norm statistics, which a mean of weights "
+            "needs, found --batch-statistics moving: leave one of the two out"
+        )
     dataset = loading.load(args.data)
     for sentence in loading.describe(dataset):
         print(sentence)
@@ -59,6 +64,9 @@ def plan(
         steps_per_epoch=steps_per_epoch,
         batch_size=args.batch_size,
         augmentation=args.augmentation,
+        mixup=args.mixup,
+        adversarial_eps=args.adversarial_training,
+        average_from=args.average_from,
         precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
     )
     return fitting.Plan(
@@ -154,7 +162,7 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     labels = dataset.train_labels[held_out]
     probabilities = prediction.predict(model, dataset.train_images[held_out])
     measured = _scores(labels, probabilities) | {
-        "best_epoch": max(history, key=lambda row: row["validation_accuracy"])["epoch"],
+        "best_epoch": records.kept_epoch(history)["epoch"],
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
         "parameters": model.count_params(),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from common.models import checkpoints
-from common.runs import resume, schema, storage
+from common.runs import records, resume, schema, storage
 
 
 class NotFinite(RuntimeError):
@@ -16,12 +16,16 @@ class NotFinite(RuntimeError):
 class KeepRun(keras.callbacks.Callback):
     """Writes the best weights, the history and the state at the end of every epoch."""
 
-    def __init__(self, folder, architecture, epochs):
-        """Keep `epochs` epochs of a network of that architecture in a run folder."""
+    def __init__(self, folder, architecture, epochs, others=()):
+        """Keep `epochs` epochs of a network of that architecture in a run folder.
+
+        Variables beside those of the model and its optimizer that a run goes on from are `others`.
+        """
         super().__init__()
         self.folder = folder
         self.architecture = architecture
         self.epochs = epochs
+        self.others = others
         self.history = []
         self.best = {"epoch": 0, "validation_accuracy": -1.0}
 
@@ -59,19 +63,20 @@ class KeepRun(keras.callbacks.Callback):
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds": time.perf_counter() - self.began,
         }
+        row |= {name: logs[name] for name in schema.HISTORY_EXTRA if name in logs}
         arrays = {
             f"{index:04d}": np.asarray(variable)
             for index, variable in enumerate(self._variables(self.model))
         }
         try:
-            schema.check(f"epoch {epoch + 1}", row, schema.HISTORY)
+            schema.check(f"epoch {epoch + 1}", row, schema.HISTORY | schema.HISTORY_EXTRA)
             for array in arrays.values():
                 schema.check_finite("a variable", array)
         except ValueError as error:
             raise NotFinite(error) from error
         self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
         self.history[-1]["epoch"] = epoch + 1
-        if row["validation_accuracy"] > self.best["validation_accuracy"]:
+        if records.kept_epoch(self.history) is self.history[-1]:
             self.best = {key: row[key] for key in ("epoch", "validation_accuracy")}
             checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
         resume.save_state(
@@ -84,18 +89,25 @@ class KeepRun(keras.callbacks.Callback):
         """Print the epoch in one line, with the time that is left."""
         recent = [past["seconds"] for past in self.history[-5:]]
         left = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        attacked = f"under PGD {row['pgd_accuracy']:.4f}  " if "pgd_accuracy" in row else ""
         print(
             f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}  "
             f"accuracy {row['accuracy']:.4f}  validation {row['validation_accuracy']:.4f} "
-            f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})  "
+            f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})  {attacked}"
             f"{row['seconds']:.0f} s  {duration(left)} left",
             flush=True,
         )
+        if records.collapsed(self.history):
+            print(
+                "Warning: the accuracy under PGD has fallen to less than half, catastrophic "
+                "overfitting: such epochs are not kept. If it does not recover, start again with "
+                "a lower --learning-rate or a smaller --adversarial-training.",
+                flush=True,
+            )
 
-    @staticmethod
-    def _variables(model):
+    def _variables(self, model):
         """Return all that changes in training: weights, dropout seeds, the optimizer's own."""
-        return [*model.variables, *model.optimizer.variables]
+        return [*model.variables, *model.optimizer.variables, *self.others]
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.figures import style
+from common.runs import records
 
 TITLE = "Loss and accuracy by epoch"
 CAPTION = "The dotted line marks the epoch that is kept."
@@ -34,7 +35,7 @@ class TrainedRun:
 def sentences(run: TrainedRun) -> list[str]:
     """Return what the curves of a run say."""
     history = run.history
-    kept = max(history, key=lambda row: row["validation_accuracy"])
+    kept = records.kept_epoch(history)
     lowest = min(history, key=lambda row: row["validation_loss"])
     last = history[-1]["validation_loss"]
     risen = last > lowest["validation_loss"] + RISE
@@ -53,11 +54,13 @@ def sentences(run: TrainedRun) -> list[str]:
 def draw(run: TrainedRun) -> Figure:
     """Return loss and accuracy, training and validation, with the epoch kept marked."""
     figure = style.new_figure(9, 3.6)
-    best = max(run.history, key=lambda row: row["validation_accuracy"])
+    best = records.kept_epoch(run.history)
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         curve(axes, run.history, quantity, "training", style.TRAINING)
         curve(axes, run.history, f"validation_{quantity}", "validation", style.VALIDATION)
         axes.axvline(best["epoch"], color="#888888", linestyle=":", linewidth=1)
+        if quantity == "accuracy" and "pgd_accuracy" in best:
+            curve(axes, run.history, "pgd_accuracy", "validation, under PGD", style.ACCENT)
         axes.plot(
             best["epoch"],
             best[f"validation_{quantity}"],
