@@ -46,6 +46,8 @@ common/
     fitting.py                    training that resumes bit for bit
     keep_run.py                   everything on disk after every epoch
     precise_batch_norm.py         batch-norm statistics estimated on plain images
+    adversarial_training.py       training on images that FGSM has perturbed
+    average_weights.py            the mean of the weights along the way
     devices.py                    processor or GPU, and the precision
     distillation.py               soft targets from finished runs
     pseudo_labels.py              removed labels, pseudo-labels and their statistics

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.training.augment import augment
+from common.training.augment import augment, mix
 from common.training.recipes import POLICIES, Policy
 
 SEED = tf.constant([3, 7])
@@ -68,6 +68,34 @@ def test_erasing_covers_a_part_of_some_images():
     share = (changed != images).mean(axis=(1, 2, 3))
     assert 110 < (share > 0).sum() < 190
     assert share.max() < 0.25
+
+
+def test_mixtures_of_two_images_have_the_mixture_of_both_losses():
+    count, generator = 6, np.random.default_rng(0)
+    values, weights = generator.random((2, count)).astype(np.float32)
+    images = np.broadcast_to(values[:, None, None, None], (count, 48, 48, 1))
+    targets = np.eye(7, dtype=np.float32)[:count]  # no class twice, so that shares can be read off
+    mixed, taught, weight = (np.asarray(a) for a in mix(images, targets, weights, 0.4, SEED))
+    before = (np.arange(count) - 1) % count
+    share = (mixed[:, 0, 0, 0] - values[before]) / (values - values[before])
+    assert ((share > 0) & (share < 1)).all()
+    assert np.ptp(mixed, axis=(1, 2, 3)).max() == 0
+    losses = -np.log(generator.dirichlet(np.ones(7), count))  # of each mixture, by class
+    found = weight * (taught * losses).sum(axis=1)
+    own, other = (weights[rows] * losses[range(count), rows] for rows in (range(count), before))
+    np.testing.assert_allclose(found, share * own + (1 - share) * other, rtol=1e-4)
+    np.testing.assert_allclose(taught.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 5.0])
+def test_shares_of_mixtures_follow_the_beta_distribution(alpha):
+    images = (np.arange(20_000) % 2).astype(np.float32)[:, None, None, None]
+    batch = images, np.ones((20_000, 7), np.float32) / 7, np.ones(20_000, np.float32)
+    mixed, again = (np.asarray(mix(*batch, alpha, SEED)[0]) for _ in range(2))
+    assert np.isfinite(mixed).all()
+    assert mixed.mean() == pytest.approx(0.5, abs=0.015)
+    assert mixed.var() == pytest.approx(0.25 / (2 * alpha + 1), rel=0.05)
+    np.testing.assert_array_equal(mixed, again)
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))

@@ -28,7 +28,7 @@ def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
     trained_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        prediction, "predict", lambda *_, views: np.eye(7)[[0 if views == 2 else 3]]
+        prediction, "predict", lambda *_, views, **__: np.eye(7)[[0 if views == 2 else 3]]
     )
     asked = [trained_run], np.zeros((1, 48, 48), np.uint8), np.array([6])
 
@@ -38,6 +38,23 @@ def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
     assert [taught(2), taught(10)] == [0, 3]
     (tmp_path / "state").mkdir()
     assert taught(2) == 3
+
+
+def test_teachers_are_asked_in_half_precision_where_that_is_asked_for(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(distillation, "TELL_EVERY", 0)
+    images = np.random.default_rng(0).integers(0, 256, (96, 48, 48), dtype=np.uint8)
+    asked = tmp_path, [trained_run], images, np.zeros(96, int)
+    taught = distillation.targets(*asked, weight=1, views=2, half=True)
+    half, full = (
+        prediction.predict(checkpoints.load(trained_run, half=half)[0], images, views=2)
+        for half in (True, False)
+    )
+    np.testing.assert_array_equal(taught, half)
+    assert 0 < np.abs(taught - full).max() < 0.02
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[:2] for line in told] == [["asked", "33%"], ["asked", "67%"]]
 
 
 def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):

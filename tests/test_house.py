@@ -37,10 +37,10 @@ ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up t
     "sweep",
     "report",
     "models",
-    "training",
     "attribution",
     "ascent",
     "attacks",
+    "training",
 )
 HEAVY = {"tensorflow", "keras", "matplotlib", "pandas", "sklearn", "scipy"}
 WITHOUT_KERAS = ORDER[: ORDER.index("report") + 1]

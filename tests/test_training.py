@@ -81,6 +81,13 @@ def test_an_annealed_rate_rises_over_a_tenth_and_falls_to_nothing():
     assert float(constant.learning_rate) == pytest.approx(1e-3)
 
 
+def test_an_annealed_rate_stays_where_weights_are_averaged():
+    recipe = recipes.custom_recipe("sgd", average_from=0.6)
+    rate = recipes.optimizer(recipe, 100)._learning_rate
+    rates = [float(rate(step)) for step in (10, 35, 60, 80, 100)]
+    np.testing.assert_allclose(rates, [0.05, 0.0275, 0.005, 0.005, 0.005], rtol=1e-5)
+
+
 def test_only_kernels_are_decayed():
     optimizer = recipes.optimizer(recipes.RECIPES["sgd"], 100)
     model = registry.build("dnn")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from common.models import checkpoints, prediction
 
 
-def load_each(runs: Sequence[Path], *, half: bool = False) -> list[keras.Model]:
+def load_each(runs: Sequence[Path | str], *, half: bool = False) -> list[keras.Model]:
     """Return the models of several runs; see `checkpoints.load`."""
     return [checkpoints.load(run, half=half)[0] for run in runs]
 

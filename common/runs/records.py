@@ -235,17 +235,20 @@ def display_name(run_folders: Sequence[Path | str], *, held_out: bool = False) -
 def load_history(run: Path | str) -> list[dict]:
     """Return the rows of `history.csv` of a run: dictionaries with the names of `schema.HISTORY`.
 
+    Those of `schema.HISTORY_EXTRA` are there if the run has them.
+
     Raises:
         ValueError: there is no such file, or it has no row, or a column is missing or holds what
             is no finite number.
     """
     path = Path(run) / "history.csv"
+    names = [*schema.HISTORY, *schema.HISTORY_EXTRA]
     try:
         if path.stat().st_size > MAX_HISTORY_BYTES:
             raise ValueError(f"more than {MAX_HISTORY_BYTES:,} bytes")
         with path.open(encoding="utf-8", newline="") as file:
             history = [
-                {name: _number(name, row[name]) for name in schema.HISTORY if row.get(name)}
+                {name: _number(name, row[name]) for name in names if row.get(name)}
                 for row in csv.DictReader(file, strict=True)
             ]
     except (OSError, ValueError, OverflowError, csv.Error) as error:
@@ -254,6 +257,27 @@ def load_history(run: Path | str) -> list[dict]:
         raise ValueError(f"{path}: expected the history of a run, found no epoch: {remedy(run)}")
     schema.check_history(path, history)
     return history
+
+
+def kept_epoch(history: list[dict], *, last: bool = False) -> dict:
+    """Return the row of a history, of one or more, whose network is kept.
+
+    It has the highest validation accuracy of those that have not collapsed under attack, unless
+    the last is to be kept.
+    """
+    if last:
+        return history[-1]
+    sound = [row for index, row in enumerate(history) if not collapsed(history[: index + 1])]
+    return max(sound, key=lambda row: row["validation_accuracy"])
+
+
+def collapsed(history: list[dict]) -> bool:
+    """Return whether the last epoch has less than half of the highest accuracy under PGD.
+
+    That is the mark of catastrophic overfitting; runs without adversarial training have none.
+    """
+    *before, last = [row.get("pgd_accuracy", 0.0) for row in history]
+    return last < max(before, default=0.0) / 2
 
 
 def _number(name, text):

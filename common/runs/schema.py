@@ -95,6 +95,7 @@ HISTORY = {
     "learning_rate": number(),
     "seconds": number(),
 }
+HISTORY_EXTRA = {"pgd_accuracy": SHARE}  # of adversarial training alone
 STATE = {  # the record beside the arrays
     "history": list_of(MAPPING),
     "best": MAPPING,
@@ -143,6 +144,7 @@ def check_history(where: Path | str, rows: list[dict]) -> None:
     needed = {name: kind for name, kind in HISTORY.items() if scored or name not in SCORED}
     for number_of_row, row in enumerate(rows, start=1):
         check(f"{where}, epoch {number_of_row}", row, needed, complete=True)
+        check(f"{where}, epoch {number_of_row}", row, HISTORY_EXTRA)
         if row["epoch"] != number_of_row:
             raise ValueError(
                 f"{where}: expected epoch {number_of_row} in row {number_of_row}, found "

@@ -39,6 +39,39 @@ def augment(images: tf.Tensor, policy: Policy | str, seed: tf.Tensor) -> tf.Tens
     return _erase(images, policy.erase, seed) if policy.erase else images
 
 
+def mix(
+    images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, alpha: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return a batch in which each image is mixed with the one before it (mixup).
+
+    The loss of a mixture is that mixture of both losses, weights included.
+
+    Args:
+        images: float32 (n, height, width, 1).
+        targets: float32 (n, 7), rows that sum to 1.
+        weights: float32 (n,), of each image in the loss.
+        alpha: the shares are drawn from Beta(alpha, alpha), one a pair.
+        seed: as for `augment`.
+
+    Source: Zhang et al., "mixup: beyond empirical risk minimization", 2018, equation 2.
+    """
+    seed = seed + tf.constant([1 << 30, 0])  # other draws than those of `augment`
+    shape = (2, tf.shape(images)[0])
+    # The share is a / (a + b) of two gamma variables. Those of a small alpha are too small for
+    # float32, their logarithms are not: a is a gamma variable of alpha + 1 times U^(1 / alpha).
+    gamma = tf.random.stateless_gamma(shape, seed, alpha + 1.0)
+    uniform = 1 - tf.random.stateless_uniform(shape, seed + 1)
+    logs = tf.math.log(gamma) + tf.math.log(uniform) / alpha
+    share = tf.sigmoid(logs[0] - logs[1])
+
+    def mixed(values):
+        part = tf.reshape(share, (-1, *[1] * (len(values.shape) - 1)))
+        return part * values + (1 - part) * tf.roll(values, 1, axis=0)
+
+    weight = mixed(weights)
+    return mixed(images), mixed(targets * weights[:, tf.newaxis]) / weight[:, tf.newaxis], weight
+
+
 def _transforms(policy, count, height, width, seed):
     """Return float32 (count, 8): where each output pixel is read, as x, y rows of a matrix."""
     draws = tf.random.stateless_uniform((5, count), seed, minval=-1.0, maxval=1.0)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.labels import NUM_CLASSES
-from common.training.augment import augment
+from common.training.augment import augment, mix
 from common.training.recipes import CLASS_WEIGHTS, Policy, entry
 
 
@@ -72,19 +72,21 @@ def batches(
     batch_size: int,
     augmentation: str | Policy,
     seed: int,
+    mixup: float = 0.0,
     first_step: int,
     last_step: int,
 ) -> tf.data.Dataset:
     """Return the batches (inputs, targets, weights) from `first_step` up to `last_step`.
 
-    Batch k is the same in every run: the order of its pass and its augmentation follow from
-    (seed, pass) and (seed, k) alone. Every pass takes every image once, the last batch of a pass
-    being a smaller one where the images do not divide.
+    Batch k is the same in every run: the order of its pass follows from (seed, pass) alone, and its
+    augmentation and mixture from (seed, k). Every pass takes every image once, the last batch of a
+    pass being a smaller one where the images do not divide.
 
     Args:
         data: to take them from.
         batch_size: images a step.
         augmentation: a name or `Policy` of `augment`.
+        mixup: alpha of `mix`, or 0 for images that are not mixed.
         seed: of the run.
         first_step: counted from the start of training.
         last_step: one past the last.
@@ -100,8 +102,10 @@ def batches(
         )
         chosen = order[position * batch_size : (position + 1) * batch_size]
         pixels = tf.cast(tf.gather(images, chosen), tf.float32)[..., tf.newaxis] / 255.0
-        pixels = augment(pixels, augmentation, tf.stack([seed, tf.cast(step, tf.int32)]))
-        return pixels, tf.gather(targets, chosen), tf.gather(weights, chosen)
+        draws = tf.stack([seed, tf.cast(step, tf.int32)])
+        pixels = augment(pixels, augmentation, draws)
+        made = pixels, tf.gather(targets, chosen), tf.gather(weights, chosen)
+        return mix(*made, mixup, draws) if mixup else made
 
     return (
         tf.data.Dataset.range(first_step, last_step, output_type=tf.int32)

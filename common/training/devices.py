@@ -35,15 +35,17 @@ def prepare(*, seed: int, precision: str = "auto") -> Hardware:
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # already initialised
             tf.config.experimental.set_memory_growth(gpu, True)
-    if precision == "auto":
-        precision = _fastest_precision(gpus)
+    precision = resolved(precision)
     strategy = tf.distribute.MirroredStrategy() if len(gpus) > 1 else None
     device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "CPU"
     return Hardware(strategy, precision, f"{device}, {precision}")
 
 
-def _fastest_precision(gpus):
-    """Return the Keras dtype policy with which this machine trains fastest."""
+def resolved(precision: str) -> str:
+    """Return a Keras dtype policy; for "auto" the one with which this machine trains fastest."""
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         major = details.get("compute_capability", (0, 0))[0]

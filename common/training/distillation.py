@@ -4,14 +4,17 @@ Source: Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2
 temperature 1 (the teachers are trained on smoothed labels and are not overconfident).
 """
 
+import time
 from pathlib import Path
 
 import numpy as np
 
-from common import metrics
-from common.models import checkpoints, prediction
+from common import metrics, outputs
+from common.models import ensemble, prediction
 from common.runs import storage
 from common.training import batches
+
+TELL_EVERY = 30  # seconds
 
 
 def targets(
@@ -22,6 +25,7 @@ def targets(
     *,
     weight: float,
     views: int = 10,
+    half: bool = False,
 ) -> np.ndarray:
     """Return (1 - weight) x label + weight x mean probability of the teachers, float32 (n, 7).
 
@@ -36,6 +40,7 @@ def targets(
         labels: codes (n,).
         weight: of the teachers, 0 to 1.
         views: of each image that a teacher's answer is averaged over (see `prediction.predict`).
+        half: ask in bfloat16 (see `checkpoints.load`), which moves a target by about 0.01.
     """
     place = folder / "teacher_probabilities.npz"
     asked = {"hashes": np.array([storage.sha256(Path(run) / "model.keras") for run in teachers])}
@@ -44,12 +49,31 @@ def targets(
     mean = _kept(place, asked, len(images))
     if mean is None:
         print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} images.", flush=True)
+        told = _progress(len(teachers) * len(images))
         answers = [
-            prediction.predict(checkpoints.load(run)[0], images, views=views) for run in teachers
+            prediction.predict(model, images, views=views, progress=told)
+            for model in ensemble.load_each(teachers, half=half)
         ]
         mean = np.mean(answers, axis=0)
         storage.write_arrays(place, **asked | {"mean": mean, "views": np.array(views)})
     return ((1 - weight) * batches.soft_labels(labels) + weight * mean).astype(np.float32)
+
+
+def _progress(total):
+    """Return what is called with numbers of images done; it says now and then how long is left."""
+    began = said = time.monotonic()
+    done = 0
+
+    def told(count):
+        nonlocal done, said
+        done += count
+        now = time.monotonic()
+        if now - said >= TELL_EVERY and done < total:
+            left = outputs.duration((now - began) * (total - done) / done)
+            print(f"asked {done / total:.0%}  {left} left", flush=True)
+            said = now
+
+    return told
 
 
 def _kept(place, asked, count):

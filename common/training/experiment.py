@@ -15,7 +15,7 @@ from common.data import loading, splits
 from common.figures.training import curves
 from common.models import checkpoints, prediction
 from common.runs import records, resume, storage
-from common.training import batches, distillation, fitting, recipes
+from common.training import batches, devices, distillation, fitting, recipes
 
 LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 
@@ -24,6 +24,11 @@ def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
     """Return (dataset, split) for the flags of a training script, saying what was found."""
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard: expected the package, found none: pip install tensorboard")
+    if args.average_from is not None and args.batch_statistics == "moving":
+        raise ValueError(
+            "--average-from: expected precise batch-norm statistics, which a mean of weights "
+            "needs, found --batch-statistics moving: leave one of the two out"
+        )
     dataset = loading.load(args.data)
     for sentence in loading.describe(dataset):
         print(sentence)
@@ -64,6 +69,9 @@ def plan(
         steps_per_epoch=steps_per_epoch,
         batch_size=args.batch_size,
         augmentation=args.augmentation,
+        mixup=args.mixup,
+        adversarial_eps=args.adversarial_training,
+        average_from=args.average_from,
         precise_statistics=args.batch_statistics != "moving",  # "plain" in runs of before
     )
     return fitting.Plan(
@@ -97,8 +105,9 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
     labels = dataset.train_labels[split.train_rows]
     given = batches.labelled(dataset.train_images[split.train_rows], labels, args.class_weight)
     if teachers:
+        half = devices.resolved(args.precision) == "mixed_bfloat16"
         targets = distillation.targets(
-            args.out, teachers, given.images, labels, weight=args.teacher_weight
+            args.out, teachers, given.images, labels, weight=args.teacher_weight, half=half
         )
         given = replace(given, targets=targets)
     fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split)
@@ -166,9 +175,8 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     if len(held_out):
         probabilities = prediction.predict(model, dataset.train_images[held_out])
         scores = _scores(labels, probabilities, last)
-    kept = history[-1] if last else max(history, key=lambda row: row["validation_accuracy"])
     measured = scores | {
-        "best_epoch": kept["epoch"],
+        "best_epoch": records.kept_epoch(history, last=last)["epoch"],
         "epochs": len(history),
         "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
         "parameters": model.count_params(),

@@ -13,7 +13,14 @@ import tensorflow as tf
 
 from common.data.pixels import to_inputs
 from common.models import blocks, prediction, registry
-from common.training import batches, devices, keep_run, precise_batch_norm
+from common.training import (
+    adversarial_training,
+    average_weights,
+    batches,
+    devices,
+    keep_run,
+    precise_batch_norm,
+)
 from common.training.recipes import Recipe, loss, optimizer
 
 
@@ -68,23 +75,17 @@ def fit(
     )
     steps = recipe.steps_per_epoch or math.ceil(len(data.images) / recipe.batch_size)
     model = _compiled(plan, recipe.epochs * steps, hardware)
-    keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs, last=plan.keep_last)
+    callbacks, keeper = _callbacks(folder, plan, model, data, validation)
     done = keeper.restore(model)
     if not recipe.annealed:  # else it follows from the number of steps
         model.optimizer.learning_rate = recipe.learning_rate
     if done >= recipe.epochs:
         return
-    callbacks = [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
-    if recipe.precise_statistics:
-        # Where nothing is validated, the keeper must come after it.
-        place = len(callbacks) if len(images) else 0
-        callbacks.insert(place, precise_batch_norm.PreciseBatchNorm(data.images))
-    if plan.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     remaining = batches.batches(
         data,
         batch_size=recipe.batch_size,
         augmentation=recipe.augmentation,
+        mixup=recipe.mixup,
         seed=plan.seed,
         first_step=done * steps,
         last_step=recipe.epochs * steps,
@@ -122,6 +123,11 @@ def _compiled(plan, total_steps, hardware):
     scope = hardware.strategy.scope() if hardware.strategy else contextlib.nullcontext()
     with scope, blocks.precision(hardware.precision):
         model = prediction.logits_model(registry.build(plan.architecture, fused=True))
+        if plan.recipe.adversarial_eps:
+            model = adversarial_training.AdversarialModel(
+                model.input, model.output, name=model.name
+            )
+            model.eps, model.seed = plan.recipe.adversarial_eps, plan.seed
         model.compile(
             optimizer=optimizer(plan.recipe, total_steps),
             loss=loss(plan.recipe),
@@ -136,6 +142,25 @@ def _compiled(plan, total_steps, hardware):
     if plan.initial_weights is not None:
         model.set_weights(plan.initial_weights)
     return model
+
+
+def _callbacks(folder, plan, model, data, validation):
+    """Return what is called while a plan is carried out, in that order, and which of it keeps."""
+    recipe, others, callbacks = plan.recipe, [], []
+    if recipe.average_from is not None:
+        first = min(round(recipe.average_from * recipe.epochs), recipe.epochs - 1)
+        average = average_weights.AverageWeights(model, first)
+        others, callbacks = average.others, [average]
+    if recipe.precise_statistics:
+        callbacks.append(precise_batch_norm.PreciseBatchNorm(data.images))
+    if recipe.adversarial_eps and len(validation[0]):
+        attack = {"eps": recipe.adversarial_eps, "seed": plan.seed}
+        callbacks.append(adversarial_training.PgdCheck(plan.architecture, *validation, **attack))
+    keeper = keep_run.KeepRun(folder, plan.architecture, recipe.epochs, others, last=plan.keep_last)
+    callbacks += [keeper, keras.callbacks.TerminateOnNaN(raise_error=True)]
+    if plan.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    return callbacks, keeper
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 
 from common import outputs
 from common.models import checkpoints
-from common.runs import resume, schema, storage
+from common.runs import records, resume, schema, storage
 
 SCORES = {"validation_loss": "val_cross_entropy", "validation_accuracy": "val_accuracy"}
 
@@ -19,16 +19,18 @@ class NotFinite(RuntimeError):
 class KeepRun(keras.callbacks.Callback):
     """Writes the weights to keep, the history and the state at the end of every epoch."""
 
-    def __init__(self, folder, architecture, epochs, *, last=False):
+    def __init__(self, folder, architecture, epochs, others=(), *, last=False):
         """Keep `epochs` epochs of a network of that architecture in a run folder.
 
         The weights are those of the best epoch by validation accuracy, or of the last one.
+        Variables beside those of the model and its optimizer that a run goes on from are `others`.
         """
         super().__init__()
         self.folder = folder
         self.architecture = architecture
         self.epochs = epochs
         self.last = last
+        self.others = others
         self.history = []
         self.best = {"epoch": 0, "validation_accuracy": -1.0}
 
@@ -65,21 +67,24 @@ class KeepRun(keras.callbacks.Callback):
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds": time.perf_counter() - self.began,
         }
+        row |= {name: logs[name] for name in schema.HISTORY_EXTRA if name in logs}
         arrays = {
             f"{index:04d}": np.asarray(variable)
             for index, variable in enumerate(self._variables(self.model))
         }
         try:
-            schema.check(f"epoch {epoch + 1}", row, schema.HISTORY)
+            schema.check(f"epoch {epoch + 1}", row, schema.HISTORY | schema.HISTORY_EXTRA)
             for array in arrays.values():
                 schema.check_finite("a variable", array)
         except ValueError as error:
             raise NotFinite(error) from error
         self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
         self.history[-1]["epoch"] = epoch + 1
-        accuracy = row.get("validation_accuracy", -1.0)
-        if self.last or accuracy > self.best["validation_accuracy"]:
-            self.best = {"epoch": epoch + 1, "validation_accuracy": accuracy}
+        if records.kept_epoch(self.history, last=self.last) is self.history[-1]:
+            self.best = {
+                "epoch": epoch + 1,
+                "validation_accuracy": row.get("validation_accuracy", -1.0),
+            }
             checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
         resume.save_state(
             self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
@@ -97,14 +102,22 @@ class KeepRun(keras.callbacks.Callback):
             if not self.last:
                 best = f"(best {self.best['validation_accuracy']:.4f}, epoch {self.best['epoch']})"
                 scored = f"{scored.rstrip()} {best}  "
+        if "pgd_accuracy" in row:
+            scored += f"under PGD {row['pgd_accuracy']:.4f}  "
         print(
             f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}  "
             f"accuracy {row['accuracy']:.4f}  {scored}"
             f"{row['seconds']:.0f} s  {outputs.duration(left)} left",
             flush=True,
         )
+        if records.collapsed(self.history):
+            print(
+                "Warning: the accuracy under PGD has fallen to less than half, catastrophic "
+                "overfitting: such epochs are not kept. If it does not recover, start again with "
+                "a lower --learning-rate or a smaller --adversarial-training.",
+                flush=True,
+            )
 
-    @staticmethod
-    def _variables(model):
+    def _variables(self, model):
         """Return all that changes in training: weights, dropout seeds, the optimizer's own."""
-        return [*model.variables, *model.optimizer.variables]
+        return [*model.variables, *model.optimizer.variables, *self.others]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 WARM_UP = 0.1  # of all steps
+AVERAGED_RATE = 0.1  # of the highest rate, at which an annealed one stays for weights to average
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Recipe:
         steps_per_epoch: if not as many as a pass over the training images takes.
         batch_size: images a step.
         augmentation: name of one of `POLICIES`.
+        mixup: images are mixed in pairs, by shares from Beta(mixup, mixup); 0: not at all.
+        adversarial_eps: train on images perturbed by up to so many grey levels; 0: as they are.
+        average_from: share of the epochs after which weights are averaged (see `AverageWeights`);
+            an annealed rate has fallen to `AVERAGED_RATE` by then, and stays. None: no average.
         precise_statistics: the validated and kept model normalises by precise batch-norm
             statistics (see `PreciseBatchNorm`), not by the moving averages of Keras.
         title: for `--help`.
@@ -73,6 +78,9 @@ class Recipe:
     steps_per_epoch: int | None = None
     batch_size: int = 64
     augmentation: str = "report"
+    mixup: float = 0.0
+    adversarial_eps: float = 0.0
+    average_from: float | None = None
     precise_statistics: bool = True
     title: str = ""
 
@@ -122,8 +130,11 @@ def optimizer(recipe: Recipe, total_steps: int) -> "keras.optimizers.Optimizer":
     rate = recipe.learning_rate
     if recipe.annealed:
         warm_up = max(1, round(WARM_UP * total_steps))
+        lowest, end = 0.0, total_steps
+        if recipe.average_from is not None:
+            lowest, end = AVERAGED_RATE, round(recipe.average_from * total_steps)
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, total_steps - warm_up), warmup_target=rate, warmup_steps=warm_up
+            0.0, max(1, end - warm_up), alpha=lowest, warmup_target=rate, warmup_steps=warm_up
         )
     decay = recipe.weight_decay or None
     if recipe.optimizer == "sgd":

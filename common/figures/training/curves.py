@@ -68,6 +68,8 @@ def draw(run: TrainedRun) -> Figure:
         if scored:
             curve(axes, run.history, shown, "validation", style.VALIDATION)
         axes.axvline(best["epoch"], color="#888888", linestyle=":", linewidth=1)
+        if quantity == "accuracy" and "pgd_accuracy" in best:
+            curve(axes, run.history, "pgd_accuracy", "validation, under PGD", style.ACCENT)
         axes.plot(
             best["epoch"],
             best[shown],
