@@ -1,26 +1,30 @@
-"""Let one or several trained models label test rows, validation rows, or the faces in photographs.
+"""Let trained models label test rows, validation rows, or the faces in photographs or a video.
 
     python predict.py
     python predict.py --model outputs/cnn outputs/cnn_2 --tta --data data
     python predict.py --model outputs/cnn --rows validation --tta 18
     python predict.py --rows all --data ck_plus
     python predict.py --photos holiday.jpg pictures/
+    python predict.py --video film.mp4
+    python predict.py --video 0
 
 Reads:  run folders (several are averaged), and test rows, validation rows (in any copy of the
-        data), every labelled image of any data (--rows all) or photographs.
+        data), every labelled image of any data (--rows all), photographs, or a video or camera
+        (0 is the first one, until Ctrl-C).
 Writes: test rows:       probabilities.csv and submission.csv, checked as Kaggle would check it.
         validation rows, or all labelled images: predictions.npz (rows, labels, probabilities).
         photographs:     photos.csv (file, face, frame in pixels, probabilities, label) and one
                          annotated picture each in photos/.
+        a video or camera: annotated.mp4 (a box, label and seven bars on each face), video.csv (a
+                         row a face and second), video.png and video.npz (the seven probabilities
+                         over time, smoothed), moments.png and moments/ (each face when each of its
+                         expressions was strongest). Ctrl-C keeps what was done until then.
         Besides, what was printed (observations.txt) and what made all this (manifest.json).
 Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 cores, times the
-        number of views (--tta) and of models.
+        number of views (--tta) and of models. A video of 640 x 360 pixels: TAKES.
 """
 
-import csv
 import shlex
-import sys
-from functools import partial
 from pathlib import Path
 
 from common import cli
@@ -77,10 +81,29 @@ def build_parser():
     what.add_argument(
         "--photos", metavar="PATH", type=Path, nargs="+", help="photographs, or folders of them"
     )
+    what.add_argument(
+        "--video", metavar="FILE|N", help="a video in any usual format, or the number of a camera"
+    )
     options.add_argument(
         "--whole-image",
         action="store_true",
-        help="each photograph shows one face that fills it: take its middle, look for no face",
+        help="each photograph, or the video, shows one face that fills it: take its middle, look "
+        "for no face",
+    )
+    options.add_argument(
+        "--every",
+        metavar="N",
+        type=cli.positive,
+        default=1,
+        help="look for faces in every N-th frame of the video (default: every frame)",
+    )
+    options.add_argument(
+        "--smoothing",
+        metavar="SECONDS",
+        type=cli.non_negative_number,
+        default=0.5,
+        help="over which the probabilities in a video are smoothed, 0 for not (default: "
+        "%(default)s)",
     )
     return options
 
@@ -89,14 +112,21 @@ def main(argv=None):
     """Predict and write."""
     options = build_parser()
     args = options.parse_args(argv)
-    if args.photos and args.data:
-        options.error("argument --photos: not allowed with argument --data")
+    pictures = "--photos" if args.photos else "--video" if args.video else None
+    if pictures and args.data:
+        options.error(f"argument {pictures}: not allowed with argument --data")
     if args.columns and args.form != "homework":
         options.error(f"argument --columns: not allowed with --form {args.form}, which has none")
-    if args.whole_image and not args.photos:
-        options.error("argument --whole-image: expected --photos with it")
-    if args.photos:
-        label_photographs(args, argv)
+    if args.whole_image and not pictures:
+        options.error("argument --whole-image: expected --photos or --video with it")
+    for flag in ("every", "smoothing"):
+        if getattr(args, flag) != options.get_default(flag) and not args.video:
+            options.error(f"argument --{flag}: expected --video with it")
+    if pictures:
+        from common.models import labelling
+
+        label = labelling.label_photographs if args.photos else labelling.label_video
+        label(args, argv)
     elif args.rows == "validation":
         score_validation_rows(args, argv)
     elif args.rows == "all":
@@ -109,7 +139,7 @@ def label_test_rows(args, argv):
     """Write the probabilities of the test rows and a submission, and score known labels."""
     import numpy as np
 
-    from common import kaggle
+    from common import kaggle, metrics
     from common.data import loading
     from common.outputs import Output
 
@@ -124,7 +154,9 @@ def label_test_rows(args, argv):
         for usage in np.unique(usages):
             rows = usages == usage
             name = f"{usage} test rows".strip()
-            output.say(_accuracy(name, dataset.test_labels[rows], predictions[rows]))
+            output.say(
+                metrics.accuracy_sentence(name, dataset.test_labels[rows], predictions[rows])
+            )
     kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
     submission, columns = output.file("submission.csv"), args.columns or kaggle.SUBMISSION_HEADER
     kaggle.write_submission(
@@ -175,6 +207,8 @@ def _score(args, output, rows, images, labels, asked=None):
     """
     import numpy as np
 
+    from common import metrics
+
     if asked is None or all(mask.all() for mask in asked):
         each = list(_predict(args, images))
         probabilities, together = np.mean(each, axis=0), f"average of {len(each)} models"
@@ -191,9 +225,9 @@ def _score(args, output, rows, images, labels, asked=None):
         for mask, of_run in zip(asked, each, strict=True):
             probabilities[mask] += of_run / np.sum(asked, axis=0)[mask, np.newaxis]
     for run, mask, of_run in zip(args.model, asked, each, strict=True):
-        output.say(_accuracy(run, labels[mask], of_run.argmax(axis=1)))
+        output.say(metrics.accuracy_sentence(run, labels[mask], of_run.argmax(axis=1)))
     if len(each) > 1:
-        output.say(_accuracy(together, labels, probabilities.argmax(axis=1)))
+        output.say(metrics.accuracy_sentence(together, labels, probabilities.argmax(axis=1)))
     output.add(
         "predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities}
     )
@@ -205,60 +239,11 @@ def _confusion_command(args):
     return shlex.join(["python", "confusion.py", "--model", *map(str, args.model), *data])
 
 
-def label_photographs(args, argv):
-    """Write what the models say of each face in the photographs, as it comes, and draw it."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from common.data import photos
-    from common.figures.predict import photographs
-    from common.outputs import Output
-    from common.runs import records
-
-    files = tqdm(photos.list_files(args.photos), desc="photographs", unit="photo", disable=None)
-    say = partial(tqdm.write, file=sys.stderr)
-    name, number, models = records.display_name(args.model), 0, []
-    for cut in photos.cut_all(files, whole_image=args.whole_image, say=say):
-        number += 1
-        if number == 1:
-            from common.models import ensemble, prediction  # imports Keras, once there is a face
-
-            output = Output(args.out, argv=argv, models=args.model)
-            models = ensemble.load_each(args.model, half=args.half)
-        each = [prediction.predict(model, cut.faces, views=args.tta) for model in models]
-        photo = photographs.Photograph(
-            cut.file, cut.colours, cut.frames, cut.faces, np.mean(each, axis=0), name, cut.reduction
-        )
-        rows = photographs.rows(photo)
-        if number == 1:
-            output.add("photos", table=rows)
-        else:
-            with (output.folder / "photos.csv").open("a", encoding="utf-8", newline="") as file:
-                csv.DictWriter(file, list(rows[0]), lineterminator="\n").writerows(rows)
-        output.show(f"photos/{number:03d}_{photo.stem}", photographs, photo)
-    if not number:
-        raise ValueError(f"expected a face in at least one of {len(files)} files, found none")
-    names = shlex.join(map(str, args.model))
-    output.finish(f"See how far to trust it: python confusion.py --model {names}")
-
-
 def _predict(args, images, runs=None):
     """Return the probabilities of each model, or of other runs, float32 (models, n, 7)."""
     from common.models import ensemble  # imports Keras, once the input is known to be right
 
     return ensemble.predict_each(runs or args.model, images, views=args.tta, half=args.half)
-
-
-def _accuracy(name, labels, predictions):
-    """Return the fraction of right predictions with its interval, as a sentence."""
-    from common import metrics
-
-    right, count = int((labels == predictions).sum()), len(labels)
-    low, high = metrics.wilson_interval(right, count)
-    return (
-        f"{name}: accuracy {right / count:.4f} [{low:.4f}, {high:.4f}] (95 %), "
-        f"{right:,} of {count:,}"
-    )
 
 
 if __name__ == "__main__":

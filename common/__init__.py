@@ -29,6 +29,8 @@ common/
     pixels.py                     images as a model takes them; identical images
     synthetic.py                  synthetic faces that need no download
     photos.py                     photographs, and the faces found in them
+    video.py                      frames of videos and cameras, and MP4 files of frames
+    tracks.py                     faces followed from frame to frame
   models/                         networks
     registry.py                   networks by name
     cnn.py                        the CNN of the report
@@ -38,6 +40,7 @@ common/
     checkpoints.py                weights: saving, and loading without executing anything
     ensemble.py                   what several runs say of the same images
     prediction.py                 probabilities, batch by batch, averaged over views
+    labelling.py                  photographs and videos to what models see in their faces
   training/                       labelled images to a finished run
     experiment.py                 one experiment from data to submission
     recipes.py                    optimizers, schedules and losses by name
@@ -90,6 +93,9 @@ common/
       accuracy_by_minutes.py      validation accuracy by minutes of training
     predict/                      predict.py
       photographs.py              a photograph with the expression of each face
+      annotated.py                the same for a frame of a video, on its pixels
+      timeline.py                 the seven probabilities of each face over time
+      moments.py                  the faces when each expression was strongest
     confusion/                    confusion.py
       matrix.py                   the confusion matrix
       calibration.py              reliability diagram

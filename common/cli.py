@@ -4,8 +4,9 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common import quiet
@@ -387,6 +388,33 @@ def run(main: Callable[[], None]) -> None:
         print(said, file=sys.stderr)
     if status:
         sys.exit(status)
+
+
+@contextlib.contextmanager
+def soft_stop() -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether Ctrl-C was pressed or an end asked for meanwhile.
+
+    SIGTERM and SIGHUP count like Ctrl-C. The second time it is a KeyboardInterrupt at once. What is
+    ignored stays so: that is how `nohup` works.
+    """
+    asked = []
+
+    def note(signum, frame):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(signum)
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not known to Windows
+    ends = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    previous = {end: signal.getsignal(end) for end in ends}
+    try:
+        for end in ends:
+            if previous[end] != signal.SIG_IGN:
+                signal.signal(end, note)
+        yield lambda: bool(asked)
+    finally:
+        for end in ends:
+            signal.signal(end, previous[end])
 
 
 def _one_line(error):

@@ -164,6 +164,16 @@ def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tu
     return float(interval.low), float(interval.high)
 
 
+def accuracy_sentence(name: object, labels: np.ndarray, predictions: np.ndarray) -> str:
+    """Return the fraction of right predictions (n,) with its interval, as a sentence."""
+    right, count = int((labels == predictions).sum()), len(labels)
+    low, high = wilson_interval(right, count)
+    return (
+        f"{name}: accuracy {right / count:.4f} [{low:.4f}, {high:.4f}] (95 %), "
+        f"{right:,} of {count:,}"
+    )
+
+
 def bootstrap_interval(
     labels: np.ndarray,
     predictions: np.ndarray,

@@ -346,7 +346,7 @@ def test_no_face_at_all_is_one_line_and_exit_2(album, tmp_path):
     [
         (["--photos", "a.jpg", "--data", "sample"], "not allowed with argument --data"),
         (["--photos", "a.jpg", "--rows", "validation"], "not allowed with argument"),
-        (["--whole-image"], "expected --photos with it"),
+        (["--whole-image"], "expected --photos or --video with it"),
         (["--columns", "a,b", "--form", "contest2013"], "not allowed with --form contest2013"),
         (["--tta", "3"], "invalid choice: 3"),
     ],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from tqdm import tqdm
 
 from common.attribution import registry
@@ -19,12 +20,17 @@ from common.labels import CLASS_NAMES, NUM_CLASSES
 REGIONS = {"forehead": (0, 11), "brows and eyes": (11, 24), "nose": (24, 32), "mouth": (32, 44)}
 
 
-def importance(name: str, maps: np.ndarray) -> np.ndarray:
+def importance(name: str, maps: np.ndarray, smoothing: float = 0) -> np.ndarray:
     """Return how much each pixel matters by the maps of a method, (n, h, w), never negative.
 
-    Of a sensitivity the size is taken, of a contribution what speaks for the class.
+    Of a sensitivity the size is taken, of a contribution what speaks for the class. That is
+    averaged over its surroundings with a Gaussian of `smoothing` pixels of deviation: a single
+    pixel decides nothing, features such as an eye do, and maps are more faithful at their scale.
     """
-    return np.maximum(maps, 0) if registry.method(name).contribution else np.abs(maps)
+    sizes = np.maximum(maps, 0) if registry.method(name).contribution else np.abs(maps)
+    if not smoothing:
+        return sizes
+    return ndimage.gaussian_filter(sizes, (0, smoothing, smoothing), mode="nearest")
 
 
 def normalised(maps: np.ndarray, *, percentile: float = 100.0) -> np.ndarray:

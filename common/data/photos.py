@@ -1,6 +1,7 @@
 """Photographs of any size: read them, find the faces, cut them out as FER-2013 has its faces."""
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -142,7 +143,7 @@ def _kind_not_read(path):
     return "a video or another MP4 file, not a picture"
 
 
-def find_faces(colours: np.ndarray) -> np.ndarray:
+def find_faces(colours: np.ndarray, *, largest: int = DETECTION_SIDE[1]) -> np.ndarray:
     """Return the frames of the faces in a photograph, int (n, 4), from left to right.
 
     A frame is (left, top, width, height) in pixels, square, and cut as in FER-2013; it may stick
@@ -150,6 +151,7 @@ def find_faces(colours: np.ndarray) -> np.ndarray:
 
     Args:
         colours: uint8 (height, width, 3).
+        largest: pixels of the longer side that are searched at most; fewer are quicker.
 
     Raises:
         ValueError: OpenCV is not installed, or is a version without this detector.
@@ -160,7 +162,7 @@ def find_faces(colours: np.ndarray) -> np.ndarray:
     detector = _face_detector()
     grey = Image.fromarray(colours).convert("L")
     longer = max(grey.size)
-    scale = float(np.clip(longer, *DETECTION_SIDE)) / longer
+    scale = float(np.clip(longer, DETECTION_SIDE[0], largest)) / longer
     if scale != 1:
         size = [max(1, round(side * scale)) for side in grey.size]
         grey = grey.resize(size, Image.Resampling.BILINEAR)
@@ -191,13 +193,26 @@ def _face_detector():
         path = Path(cv2.data.haarcascades) / CASCADE
         if not path.is_file():  # distributions leave it out, and OpenCV would say so at length
             raise ImportError(f"{path} is missing")
-        return cv2.CascadeClassifier(str(path))
+        return _load_cascade(path)
     except (ImportError, AttributeError) as error:  # OpenCV 5 has dropped it
         raise ValueError(
             "finding faces needs OpenCV 4 with its file of faces "
             f'({" ".join(str(error).split())}): pip install "opencv-python-headless>=4.13,<5", or '
             "pass --whole-image for photographs that show one face and little else"
         ) from error
+
+
+def check_detector() -> None:
+    """Raise a ValueError at once if `find_faces` could not work here."""
+    _face_detector()
+
+
+@functools.cache
+def _load_cascade(path):
+    """Return the detector in a file, read once: every frame of a video needs it."""
+    import cv2
+
+    return cv2.CascadeClassifier(str(path))
 
 
 def whole_frame(colours: np.ndarray) -> np.ndarray:
@@ -220,17 +235,29 @@ def cut_faces(colours: np.ndarray, frames: np.ndarray) -> np.ndarray:
         colours: uint8 (height, width, 3).
         frames: int (n, 4) of left, top, width, height.
     """
-    height, width = colours.shape[:2]
     faces = np.empty((len(frames), *IMAGE_SHAPE), np.uint8)
-    for face, (left, top, across, down) in zip(faces, frames, strict=True):
-        rows = np.clip(np.arange(top, top + down), 0, height - 1)
-        columns = np.clip(np.arange(left, left + across), 0, width - 1)
-        grey = Image.fromarray(colours[rows][:, columns]).convert("L")
+    for face, frame in zip(faces, frames, strict=True):
+        grey = Image.fromarray(_inside(colours, frame)).convert("L")
         # Hamming's filter averages over the area of a pixel, also where sizes do not divide.
-        shrinks = down > IMAGE_SHAPE[0]
+        shrinks = frame[3] > IMAGE_SHAPE[0]
         kind = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
         face[:] = np.asarray(grey.resize(IMAGE_SHAPE[::-1], kind))
     return faces
+
+
+def cut_colours(colours: np.ndarray, frame: np.ndarray, most: int) -> np.ndarray:
+    """Return the face in a frame in its colours, uint8 (side, side, 3), a side at most `most`."""
+    image = Image.fromarray(_inside(colours, frame))
+    side = min(most, int(max(frame[2:])))
+    return np.asarray(image.resize((side, side), Image.Resampling.HAMMING))
+
+
+def _inside(colours, frame):
+    """Return the pixels in a frame; where it sticks out, the edge of the photograph is repeated."""
+    (height, width), (left, top, across, down) = colours.shape[:2], frame
+    rows = np.clip(np.arange(top, top + down), 0, height - 1)
+    columns = np.clip(np.arange(left, left + across), 0, width - 1)
+    return colours[rows][:, columns]
 
 
 class Cut(NamedTuple):
@@ -268,7 +295,7 @@ def cut_all(
         ValueError: faces are to be found, and OpenCV is not installed.
     """
     if not whole_image:
-        _face_detector()  # says at once what is missing
+        check_detector()
     for file in files:
         try:
             colours, reduction = read_reduced(file)

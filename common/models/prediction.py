@@ -99,6 +99,7 @@ def predict(
     images: np.ndarray,
     *,
     views: int = 1,
+    batch: int = BATCH,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """Return probabilities, float32 (n, 7), averaged over test-time views of each image.
@@ -108,6 +109,7 @@ def predict(
         images: uint8 (n, 48, 48).
         views: one of `VIEWS`: 1 is the image alone, 2 adds its mirror image, 10 and 18 take both
             of the image and of its shifts by `VIEW_SHIFT` pixels along or also across the axes.
+        batch: images at a time; fewer cannot be computed, so a few images come sooner if it is low.
         progress: called with the number of images done, after every batch, or None.
 
     Raises:
@@ -115,13 +117,13 @@ def predict(
     """
     if views not in VIEWS:
         raise ValueError(f"--tta: expected one of {', '.join(map(str, VIEWS))}, found {views}")
-    answer = _answer(model, views, BATCH)
+    answer = _answer(model, views, batch)
 
-    def answer_filled(batch):  # one shape, one trace
-        filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0)))
-        return answer(filled)[: len(batch)]
+    def answer_filled(some):  # one shape, one trace
+        filled = np.pad(some, ((0, batch - len(some)), (0, 0), (0, 0)))
+        return answer(filled)[: len(some)]
 
-    return in_batches(answer_filled, images, size=BATCH, progress=progress)
+    return in_batches(answer_filled, images, size=batch, progress=progress)
 
 
 @functools.lru_cache(maxsize=8)
