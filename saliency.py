@@ -4,17 +4,17 @@
     python saliency.py --model outputs/cnn --images 7 8 9 --method all --target happy
 
 Reads:  a run folder and the data it was trained on.
-Writes: saliency.png (the faces; for each method a heat-map and the face without the unimportant
-        parts; further pages saliency_2.png, ... for more than 8 images), faithfulness.png and
-        faithfulness.csv (do the pixels matter, does the map depend on the weights),
-        mean_map.png and regions.csv (where the model looks for each emotion), observations.txt,
-        saliency.npz (everything that was drawn).
+Writes: saliency.png (the faces; for each method the map over the face, and the face without the
+        unimportant parts; further pages saliency_2.png, ... for more than 8 images),
+        faithfulness.png and faithfulness.csv (do the pixels matter, does the map depend on the
+        weights), covered_mouths.png and .csv (faces without and with a hand over the mouth, and
+        their maps), mean_map.png and regions.csv (where the model looks for each emotion),
+        observations.txt, saliency.npz (everything that was drawn).
         The numbers above a heat-map are its areas under deletion and insertion, in brackets those
         of masking in random order: the first should be lower than its bracket, the second higher.
 Takes:  about a minute for the CNN on 2 cores; --method all about three.
 
-The plain gradient is what the report used. SmoothGrad is shown beside it, because the mean over
-noisy copies of a face is less speckled and was more faithful here.
+WHY
 """
 
 from common import cli
@@ -38,8 +38,16 @@ def build_parser():
         metavar="NAME",
         choices=(*registry.METHODS, "all"),
         nargs="+",
-        default=["gradient", "smooth_gradient"],
-        help=f"{', '.join(registry.METHODS)}, or all (default: gradient smooth_gradient)",
+        help=f"{', '.join(registry.METHODS)}, or all (default: {registry.DEFAULT}; "
+        f"{registry.DEFAULT_OF_ANY} for a model without convolutions)",
+    )
+    options.add_argument(
+        "--smoothing",
+        metavar="PIXELS",
+        type=cli.non_negative_number,
+        default=registry.SMOOTHING,
+        help="deviation of the Gaussian that maps are smoothed with, 0 for none (default: "
+        "%(default)s)",
     )
     options.add_argument(
         "--target",
@@ -74,8 +82,8 @@ def build_parser():
         "--mean-map",
         metavar="NAME",
         choices=(*registry.METHODS, "none"),
-        default="gradient",
-        help="method of the mean map of each emotion, or none (default: %(default)s)",
+        help=f"method of the mean map of each emotion, or none (default: {registry.DEFAULT}; "
+        "gradient for a model without convolutions)",
     )
     options.add_argument(
         "--faces-per-class",
@@ -84,32 +92,39 @@ def build_parser():
         default=100,
         help="validation faces of each emotion for the mean map (default: %(default)s)",
     )
+    options.add_argument(
+        "--covered",
+        metavar="N",
+        type=cli.non_negative,
+        default=100,
+        help="validation faces, the first N, whose mouths are covered by a hand, 0 for none "
+        "(default: %(default)s)",
+    )
     return options
 
 
 def main(argv=None):
     """Explain the images, check the explanations, average maps over many faces."""
     args = build_parser().parse_args(argv)
-    names = list(registry.METHODS) if "all" in args.method else list(dict.fromkeys(args.method))
     layered = registry.by_convolution()
-    if args.layer and not {*names, args.mean_map} & {*layered}:
+    asked = {*(args.method or [registry.DEFAULT]), args.mean_map or registry.DEFAULT}
+    if args.layer and not asked & {*layered, "all"}:
         raise ValueError(f"--layer: expected --method {' or '.join(layered)} too, found neither")
     if not args.keep:
         raise ValueError("--keep: expected a share above 0, found 0: nothing would be left to see")
-    from common.attribution import engine, maps
-    from common.figures.saliency import explained_faces, faithfulness, mean_map
+    from common.attribution import covering, engine, maps
+    from common.figures.saliency import covered_mouths, explained_faces, faithfulness, mean_map
     from common.models import checkpoints, prediction
     from common.outputs import Output
 
     # The model, the methods that suit it, and images that it never saw.
     model = checkpoints.load(args.model)[0]
     logits = prediction.logits_model(model)
-    left_out = layered if "all" in args.method and not engine.convolutions(logits) else []
-    names = [name for name in names if name not in left_out]
+    names, left_out = choose_methods(args, convolutions=bool(engine.convolutions(logits)))
     if {*names, args.mean_map} & {*layered}:
         engine.convolution(logits, args.layer)
     images, labels = load_held_out(args)
-    options = engine.Options(samples=args.samples, seed=args.seed, layer=args.layer)
+    options = engine.Options(args.samples, args.seed, args.layer, args.smoothing)
     output = Output(args.out, argv=argv, models=[args.model])
     for name in left_out:
         output.say(f"{registry.METHODS[name].title} is left out: {args.model} has no convolutions.")
@@ -122,6 +137,20 @@ def main(argv=None):
         output.add(f"saliency_{page + 1}", figure=explained_faces.draw(explained, page))
     if checked:
         output.show("faithfulness", faithfulness, checked)
+
+    # The same faces with the mouth hidden.
+    if args.covered:
+        numbers = list(range(min(args.covered, len(images))))
+        covered = covering.cover_mouths(
+            logits,
+            images[numbers],
+            labels[numbers],
+            options,
+            run=str(args.model),
+            method=registry.DEFAULT if registry.DEFAULT in names else names[0],
+            numbers=numbers,
+        )
+        output.show("covered_mouths", covered_mouths, covered)
 
     # Where the model looks for each emotion.
     if args.mean_map != "none":
@@ -137,6 +166,20 @@ def main(argv=None):
         output.show("mean_map", mean_map, averaged)
         output.add("regions", table=mean_map.regions(averaged))
     output.finish(f"See what its filters look for: python filter_vis.py --model {args.model}")
+
+
+def choose_methods(args, *, convolutions):
+    """Return (methods that suit the model, those that were asked for but do not).
+
+    What was not asked for, method and mean map, is filled in.
+    """
+    default = registry.DEFAULT if convolutions else registry.DEFAULT_OF_ANY
+    args.mean_map = args.mean_map or (registry.DEFAULT if convolutions else "gradient")
+    names = list(dict.fromkeys(args.method or [default]))
+    if "all" not in names:
+        return names, []
+    left_out = [] if convolutions else registry.by_convolution()
+    return [name for name in registry.METHODS if name not in left_out], left_out
 
 
 def load_held_out(args):
@@ -172,7 +215,7 @@ def explain(args, names, options, logits, images, labels, probabilities):
         name: registry.load(name).attribute(logits, inputs, classes, options)
         for name in tqdm(names, desc="maps", unit=" methods", delay=2, disable=None)
     }
-    importances = {name: maps.importance(name, found[name]) for name in names}
+    importances = {name: maps.importance(name, found[name], args.smoothing) for name in names}
     checked = error = None
     if not args.no_check:
         checked = faithfulness.check(
@@ -200,6 +243,7 @@ def explain(args, names, options, logits, images, labels, probabilities):
         },
         areas=checked.areas() if checked else None,
         completeness_error=error,
+        smoothing=args.smoothing,
     )
     return explained, checked
 

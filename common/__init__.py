@@ -65,6 +65,7 @@ common/
     grad_cam.py                   Grad-CAM
     layer_cam.py                  LayerCAM
     occlusion.py                  occlusion
+    covering.py                   a hand over the mouth, and what that does to a map
     maps.py                       masks, mean maps, shares of face regions
     faithfulness.py               deletion, insertion, randomised weights
   ascent/                         what excites a unit
@@ -108,6 +109,7 @@ common/
       explained_faces.py          faces, maps, masked faces
       faithfulness.py             deletion and insertion curves
       mean_map.py                 mean map of each emotion
+      covered_mouths.py           faces without and with a hand over the mouth, and their maps
     filters/                      filter_vis.py
       ascent.py                   images that excite the filters of a layer
       outputs.py                  what the filters put out for one image

@@ -470,6 +470,17 @@ def test_importance_is_the_size_of_a_sensitivity_and_the_positive_part_of_a_cont
     np.testing.assert_array_equal(importance("occlusion", maps), [[[0, 1]]])
 
 
+def test_smoothing_spreads_the_size_of_a_pixel_as_a_bell_and_loses_none_of_it():
+    maps = np.zeros((2, 31, 31))
+    maps[0, 15, 15] = -4
+    first, blank = importance("gradient", maps, 2)
+    y, x = np.mgrid[-15:16, -15:16]
+    bell = np.exp(-(x**2 + y**2) / (2 * 2**2))
+    np.testing.assert_allclose(first, 4 * bell / bell.sum(), atol=1e-4)
+    assert not blank.any()
+    assert not importance("occlusion", maps, 2).any()
+
+
 @settings(deadline=None)
 @given(arrays(np.float32, (2, 3, 4), elements=st.floats(0, 1e6, width=32)), st.floats(0, 100))
 def test_normalised_maps_stay_in_0_to_1_and_keep_their_order(maps, percentile):
@@ -568,6 +579,7 @@ def test_the_page_has_a_row_for_the_faces_and_two_for_each_method():
         shown=maps,
         masked=maps,
         areas=areas,
+        smoothing=1,
     )
     figure = explained_faces.draw(result)
     pictures = [axes for axes in figure.axes if axes.images]
@@ -589,7 +601,10 @@ def test_the_page_has_a_row_for_the_faces_and_two_for_each_method():
     ]
     lines = explained_faces.sentences(result)
     assert lines[0] == "image 4: angry, predicted happy 0.80; the maps explain happy."
-    assert lines[3:] == ["Blank maps, zero everywhere: gradient 0%, Grad-CAM 0% of the 3 images."]
+    assert lines[3:] == [
+        "Maps by gradient, Grad-CAM, smoothed over 1 pixel.",
+        "Blank maps, zero everywhere: gradient 0%, Grad-CAM 0% of the 3 images.",
+    ]
 
 
 def test_the_check_draws_a_curve_for_each_method_and_for_chance():

@@ -13,7 +13,7 @@ from keras import layers
 
 import saliency
 from common import outputs
-from common.attribution import engine, grad_cam, gradient, registry
+from common.attribution import engine, grad_cam, gradient, maps, registry
 from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES
 from common.models import checkpoints, prediction
@@ -73,6 +73,9 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
         "faithfulness.png",
         "faithfulness.csv",
         "faithfulness.npz",
+        "covered_mouths.png",
+        "covered_mouths.csv",
+        "covered_mouths.npz",
         "mean_map.png",
         "mean_map.npz",
         "regions.csv",
@@ -80,7 +83,9 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
     ):
         assert (tmp_path / name).stat().st_size > 0
         assert name in said.splitlines()[-2]
-    assert "Blank maps, zero everywhere: gradient 0%" in said
+    method = registry.method(registry.DEFAULT).title
+    assert f"Maps by {method}, smoothed over {registry.SMOOTHING:g} pixels." in said
+    assert f"Blank maps, zero everywhere: {method} " in said
     assert said.splitlines()[-1].startswith("See what its filters look for: python filter_vis.py")
     assert (tmp_path / "observations.txt").read_text() in said
 
@@ -92,10 +97,13 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
             arrays["faces"], faces.train_images[split.validation_rows[:5]]
         )
         logits = prediction.logits_model(checkpoints.load(tiny_run)[0])
-        expected = gradient.attribute(
+        expected = registry.load(registry.DEFAULT).attribute(
             logits, pixels.to_inputs(arrays["faces"]), arrays["targets"], engine.Options()
         )
-        np.testing.assert_allclose(arrays["map_gradient"], expected, atol=1e-5)
+        np.testing.assert_allclose(arrays[f"map_{registry.DEFAULT}"], expected, atol=1e-5)
+        importances = maps.importance(registry.DEFAULT, expected, registry.SMOOTHING)
+        shown = maps.normalised(importances, percentile=saliency.DISPLAY_PERCENTILE)
+        np.testing.assert_allclose(arrays[f"shown_{registry.DEFAULT}"], shown, atol=1e-4)
     with (tmp_path / "faithfulness.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) % 5 == 0
@@ -103,6 +111,8 @@ def test_the_default_writes_figures_arrays_and_sentences(tiny_run, tmp_path, cap
     assert all(0 <= float(row["deletion_area"]) <= 1 for row in rows)
     with (tmp_path / "regions.csv").open() as file:
         assert {row["emotion"] for row in csv.DictReader(file)} == set(CLASS_NAMES)
+    with (tmp_path / "covered_mouths.csv").open() as file:
+        assert [row["image"] for row in csv.DictReader(file)] == [str(n) for n in range(42)]
 
 
 def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path):
@@ -110,9 +120,9 @@ def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path)
     for name in ("one", "two"):
         run(
             tiny_run, tmp_path / name, "--method", "smooth_gradient", "--samples", "2",
-            "--images", "7", "--mean-map", "none",
+            "--images", "7", "--mean-map", "none", "--covered", "3",
         )  # fmt: skip
-    for file in ("saliency.npz", "faithfulness.npz"):
+    for file in ("saliency.npz", "faithfulness.npz", "covered_mouths.npz"):
         with np.load(tmp_path / "one" / file) as one, np.load(tmp_path / "two" / file) as two:
             for name in one.files:
                 np.testing.assert_array_equal(one[name], two[name])
@@ -122,7 +132,7 @@ def test_two_runs_are_bit_equal_and_the_model_is_not_touched(tiny_run, tmp_path)
 def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, capsys):
     run(
         tiny_run, tmp_path, "--method", "all", "--samples", "2", "--images", "1",
-        "--target", "happy", "--layer", "conv2d_1", "--mean-map", "grad_cam",
+        "--target", "happy", "--layer", "conv2d_1", "--mean-map", "grad_cam", "--covered", "1",
     )  # fmt: skip
     with np.load(tmp_path / "saliency.npz") as arrays:
         assert {name.removeprefix("map_") for name in arrays.files if name.startswith("map_")} == {
@@ -140,7 +150,7 @@ def test_all_methods_of_any_layer_explain_a_named_class(tiny_run, tmp_path, caps
 def test_true_classes_many_pages_and_nothing_else_asked_for(tiny_run, tmp_path):
     run(
         tiny_run, tmp_path, "--method", "gradient", "--target", "true", "--no-check",
-        "--mean-map", "none", "--images", *map(str, range(10)),
+        "--mean-map", "none", "--covered", "0", "--images", *map(str, range(10)),
     )  # fmt: skip
     assert {path.name for path in tmp_path.iterdir() if path.name[0] != "."} == {
         "saliency.png", "saliency_2.png", "saliency.npz", "observations.txt",
@@ -166,7 +176,10 @@ def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, ca
         "save",
         lambda figure, *rest, **more: (drawn.append(figure), save(figure, *rest, **more)),
     )
-    run(tiny_run, tmp_path, "--method", "gradient", "dark", "--mean-map", "dark")
+    run(
+        tiny_run, tmp_path, "--method", "gradient", "dark", "--mean-map", "dark", "--covered", "0",
+        "--smoothing", "0",
+    )  # fmt: skip
     with (tmp_path / "faithfulness.csv").open() as file:
         assert {row["method"] for row in csv.DictReader(file)} == {"gradient", "dark"}
     with np.load(tmp_path / "saliency.npz") as arrays:
@@ -182,10 +195,11 @@ def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, ca
 
 
 def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tmp_path, capsys):
-    run(
-        trained_run, tmp_path, "--method", "all", "--samples", "2", "--images", "0", "--no-check",
-        "--mean-map", "none",
-    )  # fmt: skip
+    flags = ["--samples", "2", "--images", "0", "--no-check", "--covered", "1"]
+    run(trained_run, tmp_path / "default", *flags)
+    said = capsys.readouterr().out
+    assert f"Maps by {registry.method(registry.DEFAULT_OF_ANY).title}, smoothed" in said
+    run(trained_run, tmp_path, "--method", "all", *flags, "--mean-map", "none")
     said = capsys.readouterr().out
     assert "Grad-CAM is left out" in said
     assert "LayerCAM is left out" in said
@@ -198,7 +212,10 @@ def test_a_model_without_convolutions_goes_without_their_methods(trained_run, tm
     [
         (["--images", "42"], "unknown image 42: expected 0 to 41"),
         (["--method", "grad_cam", "--layer", "conv"], "expected one of conv2d_1, conv2d_2"),
-        (["--layer", "conv2d_1"], "expected --method grad_cam"),
+        (
+            ["--layer", "conv2d_1", "--method", "gradient", "--mean-map", "none"],
+            "expected --method grad_cam",
+        ),
         (["--keep", "0"], "above 0"),
         (["--data", "sample"], "the data it was trained on"),
         (["--model", "nowhere"], "expected a run folder"),
@@ -208,6 +225,37 @@ def test_bad_input_is_said_before_any_work(tiny_run, tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         run(tiny_run, tmp_path, *flags)
     assert not [path for path in tmp_path.iterdir() if path.name[0] != "."]
+
+
+def test_a_hand_is_put_over_each_mouth_and_both_maps_explain_the_same_class(tiny_run, tmp_path):
+    run(
+        tiny_run, tmp_path, "--method", "gradient", "--covered", "9", "--images", "0",
+        "--mean-map", "none", "--no-check", "--smoothing", "1.5",
+    )  # fmt: skip
+    faces, split = splits.load_of_run(tiny_run)
+    bare = pixels.to_inputs(faces.train_images[split.validation_rows[:9]])
+    model = checkpoints.load(tiny_run)[0]
+    logits = prediction.logits_model(model)
+    with np.load(tmp_path / "covered_mouths.npz") as arrays:
+        (first, second), hand = arrays["faces"], arrays["hand"]
+        np.testing.assert_array_equal(first, bare[..., 0])
+        away = np.ones((48, 48), bool)
+        away[slice(*maps.REGIONS["mouth"]), 8:40] = False
+        away[29:47, 8:40] = False
+        np.testing.assert_array_equal(second[:, away], first[:, away])
+        assert not hand[away].any()
+        assert hand[32:44, 14:34].all()
+        expected = prediction.predict(model, faces.train_images[split.validation_rows[:9]])
+        np.testing.assert_allclose(arrays["probabilities"][0], expected, atol=1e-5)
+        classes = expected.argmax(axis=1)
+        np.testing.assert_array_equal(arrays["classes"], classes)
+        found = gradient.attribute(logits, second[..., np.newaxis], classes, engine.Options())
+        importances = maps.importance("gradient", found, 1.5)
+        np.testing.assert_allclose(arrays["importances"][1], importances, atol=1e-5)
+    with (tmp_path / "covered_mouths.csv").open() as file:
+        shares = [float(row["share_under_hand_with_hand"]) for row in csv.DictReader(file)]
+    under = importances[:, hand].sum(axis=1) / importances.sum(axis=(1, 2))
+    np.testing.assert_allclose(shares, under, atol=1e-3)
 
 
 def test_an_emotion_without_faces_is_named(small_data, tiny_run, tmp_path):

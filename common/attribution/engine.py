@@ -34,6 +34,7 @@ class Options:
     samples: int = 50  # noisy copies of an image, for methods that average over such
     seed: int = 0  # of everything random
     layer: str | None = None  # a convolution, for methods that explain by one; None for the last
+    smoothing: float = 0  # pixels; not of the methods' own maps but of `maps.importance`
 
 
 def convolutions(model: Model) -> list[str]:

@@ -1,6 +1,5 @@
 """How far to believe maps: do their pixels matter, do they depend on what the model learned."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from scipy import ndimage, special, stats
 from tqdm import tqdm
 
 from common.attribution import engine, registry
+from common.attribution.maps import importance
 from common.models.prediction import checked
 
 BLUR = 5.0  # pixels of deviation: a 48x48 face keeps its light and shade and loses its features
@@ -27,6 +27,7 @@ class Faithfulness:
     curves: dict[str, ndarray]  # of `compare`
     layers: list[str]  # in the order they are randomised
     correlations: dict[str, ndarray]  # method -> (layers + 1, n), with the trained model's map
+    smoothing: float = 0.0  # pixels, of the maps
 
     def areas(self) -> dict[str, ndarray]:
         """Return for each method, and "random", the areas under its curves, (2, n)."""
@@ -51,11 +52,15 @@ def check(
     layers: list[str] = []
     correlations = {}
     for name in importances:
-        explain = functools.partial(registry.load(name).attribute, options=options)
+
+        def explain(model, images, classes, name=name):
+            found = registry.load(name).attribute(model, images, classes, options)
+            return importance(name, found, options.smoothing)
+
         layers, correlations[name] = cascading_randomisation(
             model, explain, inputs, classes, seed=options.seed
         )
-    return Faithfulness(run, images, classes, curves, layers, correlations)
+    return Faithfulness(run, images, classes, curves, layers, correlations, options.smoothing)
 
 
 def blurred(images: ndarray) -> ndarray:

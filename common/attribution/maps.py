@@ -102,6 +102,7 @@ class MeanMaps:
     mean_faces: np.ndarray  # (7, h, w) in [0, 1]
     maps: np.ndarray  # (7, h, w), of `mean_map`
     blank: float = 0.0  # share of all maps that are zero everywhere
+    smoothing: float = 0.0  # pixels, of each map
     regions: dict[str, tuple[int, int]] = field(default_factory=REGIONS.copy)
 
     def shares(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -136,6 +137,14 @@ def mean_maps(
         maps = attribute(model, inputs, labels[chosen], options)
         counts.append(len(chosen))
         mean_faces.append(inputs.mean(axis=0)[..., 0])
-        means.append(mean_map(importance(method, maps)))
+        means.append(mean_map(importance(method, maps, options.smoothing)))
         blank += zero_share(maps) * len(chosen)
-    return MeanMaps(run, method, counts, np.array(mean_faces), np.array(means), blank / sum(counts))
+    return MeanMaps(
+        run,
+        method,
+        counts,
+        np.array(mean_faces),
+        np.array(means),
+        blank=blank / sum(counts),
+        smoothing=options.smoothing,
+    )

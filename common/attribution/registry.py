@@ -26,6 +26,10 @@ METHODS = {
     "layer_cam": Method("LayerCAM", "#000000", contribution=True, convolution=True),
     "occlusion": Method("occlusion", "#7A5195", contribution=True),
 }
+# The most faithful map of all in results/saliency_methods.csv, and the same for a model without
+# convolutions: method and pixels of smoothing.
+DEFAULT, SMOOTHING = "layer_cam", 2.0
+DEFAULT_OF_ANY = "smooth_gradient"
 
 
 def method(name: str) -> Method:
@@ -43,3 +47,9 @@ def load(name: str) -> ModuleType:
 def by_convolution() -> list[str]:
     """Return the names of the methods that explain by a convolution."""
     return [name for name, known in METHODS.items() if known.convolution]
+
+
+def describe(name: str, smoothing: float) -> str:
+    """Return how figures and sentences name the maps of a method."""
+    smoothed = f", smoothed over {smoothing:g} pixel{'s' * (smoothing != 1)}" * bool(smoothing)
+    return f"{method(name).title}{smoothed}"

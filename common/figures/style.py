@@ -17,6 +17,7 @@ from common.runs import storage
 
 DPI = 150
 CHARACTERS_AN_INCH = 20  # of that line
+OVER_FACE = 0.8  # of a face is hidden where the map drawn over it is highest
 SOURCE_SIZE = 6  # points; the line below a figure that says what made it
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; one for each class.
@@ -71,12 +72,27 @@ def show_row(
 
 
 def show_maps(
-    row: Sequence[Axes], name: str, maps: np.ndarray, colours: str, low: float, high: float
+    row: Sequence[Axes],
+    name: str,
+    maps: np.ndarray,
+    colours: str,
+    low: float,
+    high: float,
+    *,
+    faces: Sequence[np.ndarray] = (),
 ) -> AxesImage:
-    """Draw maps in colours into a row of axes with its name; return one for a colour bar."""
+    """Draw maps in colours into a row of axes with its name; return one for a colour bar.
+
+    Where there are `faces`, grey ones in [0, 1] or uint8, each shines through as far as its map is
+    low.
+    """
     name_row(row[0], name, fontsize=8)
-    for axes, values in zip(row, maps, strict=True):
-        drawn = axes.imshow(values, cmap=colours, vmin=low, vmax=high)
+    for place, (axes, values) in enumerate(zip(row, maps, strict=True)):
+        alpha = None
+        if len(faces):
+            show_face(axes, faces[place])
+            alpha = OVER_FACE * np.sqrt(np.clip((values - low) / (high - low), 0, 1))
+        drawn = axes.imshow(values, cmap=colours, vmin=low, vmax=high, alpha=alpha)
         axes.set_axis_off()
     return drawn
 

@@ -31,6 +31,7 @@ class ExplainedFaces:
     masked: dict[str, np.ndarray]  # in [0, 1], the faces without what is unimportant
     areas: dict[str, np.ndarray] | None = None  # of `faithfulness`, method or "random" -> (2, n)
     completeness_error: float | None = None  # largest one of integrated gradients
+    smoothing: float = 0.0  # pixels, of what is drawn
 
 
 def arrays(result: ExplainedFaces) -> dict[str, np.ndarray]:
@@ -57,6 +58,7 @@ def sentences(result: ExplainedFaces) -> list[str]:
         f"{registry.method(name).title} {np.mean(~maps.any(axis=(1, 2))):.0%}"
         for name, maps in result.maps.items()
     )
+    lines.append(f"Maps by {_named(result)}.")
     lines.append(f"Blank maps, zero everywhere: {blank} of the {len(result.faces)} images.")
     if result.completeness_error is not None:
         lines.append(
@@ -84,12 +86,13 @@ def draw(result: ExplainedFaces, page: int = 0) -> Figure:
         title = registry.method(name).title.replace(" ", "\n", 1)
         style.show_row(below, f"{title}\nmasked", result.masked[name][part])
         heading = f"{title}\nheat-map" + "\n\n(in brackets:\nmasking at\nrandom)" * bool(noted)
-        drawn = style.show_maps(above, heading, result.shown[name][part], HEAT, 0, 1)
+        shown = result.shown[name][part]
+        drawn = style.show_maps(above, heading, shown, HEAT, 0, 1, faces=faces)
         for axes, note in zip(above, _notes(result, name)[part], strict=False):
             axes.set_title(note, fontsize=6.5)
-    bar = figure.colorbar(drawn, ax=grid[1:].ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
+    bar = figure.colorbar(drawn, ax=grid.ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
     bar.set_label("importance, as a share of the map's highest")
-    figure.suptitle(f"What drives the decisions of {result.run}")
+    figure.suptitle(f"What drives the decisions of {result.run}: {_named(result)}")
     return figure
 
 
@@ -101,6 +104,13 @@ def _captions(result):
             result.images, result.labels, result.probabilities, strict=True
         )
     ]
+
+
+def _named(result):
+    """Return which methods made the maps, and how far they are smoothed."""
+    *others, last = result.maps
+    titles = [registry.method(name).title for name in others]
+    return ", ".join([*titles, registry.describe(last, result.smoothing)])
 
 
 def _notes(result, name):

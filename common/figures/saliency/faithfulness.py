@@ -113,6 +113,8 @@ def draw(result) -> Figure:
     )
     fading.legend(fontsize=7)
     figure.suptitle(
-        f"How far to believe the maps of {result.run}, {len(result.images)} validation faces"
+        f"How far to believe the maps of {result.run}"
+        + f", smoothed over {result.smoothing:g} pixels" * bool(result.smoothing)
+        + f", {len(result.images)} validation faces"
     )
     return figure

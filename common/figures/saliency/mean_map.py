@@ -80,6 +80,6 @@ def draw(result) -> Figure:
         text.set_in_layout(False)  # it stands above the colour bars, which make the room
     figure.suptitle(
         f"Where {result.run} looks for each emotion: mean of the maps by "
-        f"{registry.method(result.method).title}"
+        f"{registry.describe(result.method, result.smoothing)}"
     )
     return figure
