@@ -41,6 +41,11 @@ common/
     ensemble.py                   what several runs say of the same images
     prediction.py                 probabilities, batch by batch, averaged over views
     labelling.py                  photographs and videos to what models see in their faces
+  export/                         networks outside Keras
+    files.py                      ONNX and LiteRT files, and what their runtimes answer
+    steps.py                      a network as a list of steps and a text of weights
+    demo.py                       one HTML file that labels pictures in any browser
+    demo.html                     its template: the network and the page in plain JavaScript
   training/                       labelled images to a finished run
     experiment.py                 one experiment from data to submission
     recipes.py                    optimizers, schedules and losses by name

@@ -66,8 +66,10 @@ def add_seed(options: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
-    """Add `--model`: one run, or several where `many`."""
+def add_model(
+    options: argparse.ArgumentParser, *, many: bool = False, default: str = "pretrained/cnn"
+) -> None:
+    """Add `--model`: one run, or several where `many`; the default is named from the project."""
     if many:
         options.add_argument(
             "--model",
@@ -75,16 +77,16 @@ def add_model(options: argparse.ArgumentParser, *, many: bool = False) -> None:
             type=Path,
             nargs="+",
             action=_Runs,
-            default=[of_project("pretrained/cnn")],
-            help="run folders, or folders of such, averaged (default: pretrained/cnn)",
+            default=[of_project(default)],
+            help=f"run folders, or folders of such, averaged (default: {default})",
         )
     else:
         options.add_argument(
             "--model",
             metavar="RUN",
             type=Path,
-            default=of_project("pretrained/cnn"),
-            help="run folder (default: pretrained/cnn)",
+            default=of_project(default),
+            help=f"run folder (default: {default})",
         )
 
 

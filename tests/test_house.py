@@ -37,6 +37,11 @@ ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up t
     "sweep",
     "report",
     "models",
+<<<<<<< HEAD
+=======
+    "export",
+    "training",
+>>>>>>> 0772dec (Export a run as ONNX, LiteRT and a page that labels pictures in any browser)
     "attribution",
     "ascent",
     "attacks",
