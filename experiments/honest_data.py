@@ -3,8 +3,9 @@
     python -m experiments.honest_data --data data/fer2013
     python -m experiments.honest_data --data sample --folds 2 --epochs 1 --out outputs/honest_sample
 
-A network is cross-validated on the training images, copies of an image always in the same fold, so
-that every image is predicted once by a network that never saw it (and by the others, which did).
+A network is cross-validated on the training images (--folds of train_cnn.py and train_dnn.py, to
+which further flags go), copies of an image always in the same fold, so that every image is
+predicted once by a network that never saw it (and by the others, which did).
 From this follow
 - twins: images that stand in the data again, as 568 of the test images stand in train. How much
   more often is a network right on them when it was trained on the image, and what does that add at
@@ -17,6 +18,7 @@ From this follow
   (Northcutt, Jiang, Chuang, "Confident learning", 2021, section 3.1).
 - classes: how often each occurs and is recognised.
 Folds are run folders in --out and are never repeated: start again after any kind of stop.
+--workers and --cluster train side by side, as in sweep.py.
 """
 
 from pathlib import Path
@@ -27,36 +29,37 @@ from common import cli, metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.models import registry
 from common.report import results
-from common.runs import provenance, records, resume, storage
+from common.runs import records, storage
+from common.sweep import engine, plan
+from common.sweep.stages import Stage
+
+TRAINING = ["--epochs", "10"]  # flags where none are given
 
 
 def build_parser():
-    """Return the flags of this study."""
+    """Return the flags of this study; those that it does not know are for training."""
     options = cli.parser(__doc__)
     options.add_argument("--architecture", default="compact", **registry.option())
     options.add_argument("--folds", type=int, default=3)
     cli.add_data(options)
     cli.add_seed(options)
-    cli.add_training(options, epochs=10)
     options.add_argument("--out", type=Path, default=Path("outputs/honest_data"))
+    cli.add_engine(options)
     return options
 
 
 def main(argv=None):
     """Train the folds that are missing, then write the tables and what they say."""
-    options = build_parser()
-    args = options.parse_args(argv)
-    if args.validation or args.split_seed or args.overwrite or args.folds < 2:
-        options.error(
-            "expected --folds of 2 or more, which decide what is held out, and neither "
-            "--validation, --split-seed nor --overwrite"
-        )
+    args, training = build_parser().parse_known_args(argv)
+    runs = folds(args, training or TRAINING)
     from common.data import loading, pixels, splits
     from common.models import checkpoints, prediction
 
     dataset = loading.load(args.data)
     labels, groups = dataset.train_labels, pixels.duplicate_groups(dataset.train_images)
-    unseen, right_seen = cross_validate(args, dataset, groups)
+    engine.complete(runs, args.out, args)
+    folders = [run.folder for run in runs]
+    unseen, right_seen = answers_of_folds(folders, dataset)
     both = pixels.duplicate_groups(np.concatenate([dataset.train_images, dataset.test_images]))
     in_test = np.isin(both[len(labels) :], groups).mean()
     repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
@@ -66,8 +69,7 @@ def main(argv=None):
         right = probabilities.argmax(axis=1) == labels[repeated]
         answers[run] = right, splits.seen_by(run, dataset)[repeated]
 
-    folds = [args.out / f"fold-{number}" for number in range(args.folds)]
-    output = results.study("data_notes", [*folds, *answers])
+    output = results.study("data_notes", [*folders, *answers])
     if len(repeated):
         twins(output, groups, unseen.argmax(axis=1) == labels, right_seen, in_test)
     else:
@@ -77,50 +79,44 @@ def main(argv=None):
     noise(output, labels, groups, unseen, args.out)
     classes(output, labels, unseen)
     output.say(
-        f"Measured with {args.architecture}, {args.folds} folds x {args.epochs} epochs, seed "
-        f"{args.seed}, n = {len(labels):,} training images."
+        f"Measured with {args.architecture}, {args.folds} folds, {' '.join(training or TRAINING)}, "
+        f"seed {args.seed}, n = {len(labels):,} training images."
     )
     output.finish(f"The most doubtful labels: {args.out / 'doubtful.csv'}")
 
 
-def cross_validate(args, dataset, groups):
-    """Train a network a fold and ask it about all training images, the same by `groups` (n,).
+def folds(args, training):
+    """Return the runs of all folds, refused now if their script does not know such flags."""
+    script, *network = plan.trainer(args.architecture)
+    data = ["--data", args.data] if args.data else []
+    seeds = ["--seed", str(args.seed), "--split-seed", str(args.seed)]
+    shared = [script, *network, *data, *training, *seeds, "--folds", str(args.folds)]
+    runs = [
+        Stage(name, args.out / name, [*shared, "--fold", str(number)], trains=True)
+        for number, name in enumerate(f"fold-{number}" for number in range(args.folds))
+    ]
+    for run in runs:
+        plan.parse(run)
+    return runs
 
-    Returns the probabilities by the network that never saw an image, (n, 7), and the share of the
+
+def answers_of_folds(folders, dataset):
+    """Return what the networks of all folds say of all training images.
+
+    That is the probabilities by the network that never saw an image, (n, 7), and the share of the
     other networks that are right, one by one, (n,).
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     from common.data import splits
-    from common.models import prediction
-    from common.training import batches, experiment
+    from common.models import checkpoints, prediction
 
-    labels = dataset.train_labels
-    flags = {
-        name: str(value) for name, value in vars(args).items() if name not in resume.NOT_RECALLED
-    }
-    same = {"architecture": args.architecture, "flags": flags, "data_hash": dataset.data_hash}
-    folds = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
+    labels, rows = dataset.train_labels, records.load_models([folders])
     unseen = np.empty((len(labels), NUM_CLASSES))
+    unseen[rows[0]] = rows[2][0]
     right_seen = np.zeros(len(labels))
-    for number, (train_rows, held_out) in enumerate(folds.split(groups, labels, groups)):
-        folder = args.out / f"fold-{number}"
-        split = splits.Split(train_rows, held_out, args.seed, dataset.data_hash)
-        if (folder / "config.json").exists():
-            made = storage.read_json(folder / "config.json")
-            if any(made.get(name) != value for name, value in same.items()):
-                raise ValueError(f"{folder}: made with other flags or data: choose another --out")
-        else:
-            storage.write_json(folder / "config.json", same | provenance.provenance())
-        splits.save(folder / "split.npz", split)
-        given = batches.labelled(
-            dataset.train_images[train_rows], labels[train_rows], args.class_weight
-        )
-        plan = experiment.plan(args, args.architecture)
-        model = experiment.fit(folder, plan, given, dataset, split)
-        unseen[held_out] = prediction.predict(model, dataset.train_images[held_out])
-        answers = prediction.predict(model, dataset.train_images[train_rows]).argmax(axis=1)
-        right_seen[train_rows] += (answers == labels[train_rows]) / (args.folds - 1)
+    for folder in folders:
+        seen = splits.load(folder / "split.npz").train_rows
+        answers = prediction.predict(checkpoints.load(folder)[0], dataset.train_images[seen])
+        right_seen[seen] += (answers.argmax(axis=1) == labels[seen]) / (len(folders) - 1)
     return unseen, right_seen
 
 

@@ -8,9 +8,11 @@ every fraction one learns from the labels that are left (the baseline) and a sec
 and from the baseline's pseudo-labels (semi_supervised.py). All take the same number of steps, a
 seed fixes the initial weights and which labels are removed, and all are measured on the same
 validation images. Further flags go to the training scripts, instead of those in TRAINING. Runs are
-kept in --out and never repeated: start the command again after any kind of stop.
+kept in --out and never repeated: start the command again after any kind of stop. --workers and
+--cluster train side by side, as in sweep.py.
 """
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,8 @@ from common import cli, metrics
 from common.figures.training import self_training as figure
 from common.report import results
 from common.runs import records
-from experiments import sweep
+from common.sweep import engine, plan
+from common.sweep.stages import Stage
 
 TRAINING = {  # flags where none are given: what finishes on two cores in an hour or two
     "dnn": "--epochs 20 --batch-size 128 --recipe adamw --augmentation gentle",
@@ -36,6 +39,7 @@ def build_parser():
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--architecture", choices=tuple(TRAINING), default="dnn")
     options.add_argument("--out", type=Path, default=Path("outputs/self_training"))
+    cli.add_engine(options)
     return options
 
 
@@ -43,28 +47,33 @@ def main(argv=None):
     """Train what is missing, then compare everything."""
     args, training = build_parser().parse_known_args(argv)
     training = training or TRAINING[args.architecture].split()
-    script, network = "train_cnn.py", ["--architecture", args.architecture]
-    if args.architecture == "dnn":
-        script, network = "train_dnn.py", []
+    script, *network = plan.trainer(args.architecture)
+    folder = args.out / args.architecture
 
-    compared, students = [], []
-    for seed in args.seeds:
-        common = ["--data", args.data, "--seed", str(seed), *training]
-        folder = args.out / args.architecture
-        ceiling = sweep.finish(script, folder / "all-labels" / f"seed-{seed}", [*common, *network])
-        for fraction in args.fractions:
-            extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceiling)]
-            extra += ["--architecture", args.architecture]
-            student = folder / f"unlabelled-{fraction:g}" / f"seed-{seed}"
-            sweep.finish("semi_supervised.py", student, [*common, *extra])
-            compared.append(measure(fraction, seed, student, ceiling))
-            students.append(student)
+    def run(script, name, seed, *flags):
+        name, common = f"{name}/seed-{seed}", ["--data", args.data, "--seed", str(seed), *training]
+        return Stage(name, folder / name, [script, *common, *flags], trains=True)
 
+    def student(fraction, seed):
+        extra = ["--unlabelled", f"{fraction:g}", "--ceiling", str(ceilings[seed].folder)]
+        extra += ["--architecture", args.architecture]
+        return run("semi_supervised.py", f"unlabelled-{fraction:g}", seed, *extra)
+
+    ceilings = {seed: run(script, "all-labels", seed, *network) for seed in args.seeds}
+    pairs = itertools.product(args.fractions, args.seeds)
+    taught = {pair: student(*pair) for pair in pairs}
+    engine.complete(list(ceilings.values()), folder, args)
+    engine.complete(list(taught.values()), folder, args)
+    compared = [
+        measure(fraction, seed, one.folder, ceilings[seed].folder)
+        for (fraction, seed), one in taught.items()
+    ]
     table = pd.DataFrame(compared).sort_values(["unlabelled", "seed"])
     how = " ".join(["--data", str(args.data), "--architecture", args.architecture, *training])
     said = [sentence(fraction, group) for fraction, group in table.groupby("unlabelled")]
     said.append(f"Trained with {how}; {results.machine()}.")
     name = args.architecture.upper()
+    students = [one.folder for one in taught.values()]
     output = results.study(f"self_training_{args.architecture}", students)
     output.show(
         f"self_training_{args.architecture}",

@@ -17,7 +17,8 @@ from common import cli
 from common.figures.training import accuracy_by_minutes
 from common.report import results
 from common.runs import records
-from experiments import sweep
+from common.sweep import engine
+from common.sweep.stages import Stage
 
 ACCURACIES = (0.50, 0.55, 0.60, 0.62, 0.64, 0.66, 0.68, 0.70)
 REPORT = ["--recipe", "report"]
@@ -36,6 +37,7 @@ def build_parser():
             f"--{name}-run", metavar="RUN", type=Path, help="take this finished run, train none"
         )
     options.add_argument("--out", type=Path, default=Path("outputs/time_to_accuracy"))
+    options.set_defaults(workers=1, cluster=None)  # side by side they would slow each other down
     return options
 
 
@@ -54,8 +56,9 @@ def main(argv=None):
         records.read(args.compact_run)
 
     def train(name, flags, epochs):
-        flags = ["--data", args.data, *flags, "--epochs", str(epochs)]
-        return sweep.finish("train_cnn.py", args.out / name, flags)
+        words = ["train_cnn.py", "--data", args.data, *flags, "--epochs", str(epochs)]
+        engine.complete([Stage(name, args.out / name, words, trains=True)], args.out, args)
+        return args.out / name
 
     named = {
         "report's CNN and recipe": args.report_run or train("report", REPORT, args.report_epochs),

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import outputs
 from common.labels import CLASS_NAMES
 from common.report import results
 from common.runs import storage
-from experiments import honest_data, self_training, sweep, time_to_accuracy
+from common.sweep import engine
+from experiments import honest_data, self_training, time_to_accuracy
 
 
 @pytest.fixture
@@ -18,18 +18,6 @@ def study(tmp_path, monkeypatch):
     """An output that keeps tables out of the project's results/."""
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     return results.study("data_notes")
-
-
-def test_a_run_that_another_command_began_is_no_result(tmp_path):
-    folder = tmp_path / "run"
-    command = f"python train_cnn.py --out {folder} --epochs 2"
-    storage.write_json(folder / "config.json", {"command": command})
-    outputs.Output(folder, command=command).finish()
-    # Finished: returns at once.
-    assert sweep.finish("train_cnn.py", folder, ["--epochs", "2"]) == folder
-    for script, epochs in (("train_cnn.py", "3"), ("train_dnn.py", "2")):
-        with pytest.raises(ValueError, match=r"expected a run of python .* choose another --out"):
-            sweep.finish(script, folder, ["--epochs", epochs])
 
 
 def test_minutes_until_an_accuracy_is_first_reached():
@@ -115,9 +103,10 @@ def test_a_label_is_doubted_where_another_class_is_as_sure_as_of_its_own(study, 
 
 
 def test_a_study_of_data_without_twins_says_so(study, small_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "complete", lambda *_: None)
     monkeypatch.setattr(
-        honest_data, "cross_validate", lambda args, faces, groups: (
-            np.eye(7)[faces.train_labels], np.ones(len(groups))
+        honest_data, "answers_of_folds", lambda folders, faces: (
+            np.eye(7)[faces.train_labels], np.ones(len(faces.train_labels))
         )
     )  # fmt: skip
     for number in range(2):

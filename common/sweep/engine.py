@@ -4,6 +4,7 @@ The lock of a run folder keeps two processes apart that were given the same run:
 and then finds it finished or goes on with it.
 """
 
+import argparse
 import concurrent.futures
 import contextlib
 import os
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common import outputs
 from common.runs import lock, storage
 from common.sweep import pace, stages
 from common.sweep.stages import Stage
@@ -65,6 +67,14 @@ def finish_all(
     return failures
 
 
+def complete(runs: Sequence[Stage], out: Path, args: argparse.Namespace) -> None:
+    """Do the same with the flags of `cli.add_engine`; raise a ValueError if a run fails."""
+    failures = finish_all(runs, out, workers=args.workers, cluster=args.cluster)
+    for name, failure in failures.items():
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise ValueError(f"{name}: {failure}: see {out / 'logs' / name}.errors.log{more}")
+
+
 def _outcome(future, run):
     """Return the last line of the error of a run that is over, or an empty string."""
     try:
@@ -82,7 +92,15 @@ def _outcome(future, run):
 def _finish(run, out, environment=None):
     """Bring a run to its end; return the last line of its error, or an empty string."""
     lock.wait(run.folder)
-    return "" if stages.is_finished(run) else stages.finish(run, out / "logs", environment)
+    try:
+        outputs.read(run.folder)
+    except ValueError:
+        return stages.finish(run, out / "logs", environment)
+    try:  # to run again what is finished with other flags would change nothing
+        stages.manifest(run)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager

@@ -61,8 +61,13 @@ def units(
         chosen = dict(zip(names, combination, strict=True))
         repeat = {name: chosen.pop(name) for name in names if name in REPEATS}
         parts = [part for part in map(_folder, (chosen, repeat)) if part] or ["run"]
-        varied = [f"--{name}={value}" for name, value in (chosen | repeat).items()]
-        stage = Stage("/".join(parts), out.joinpath(*parts), [script, *flags, *varied], trains=True)
+        pairs = ((f"--{name}", value) for name, value in (chosen | repeat).items())
+        stage = Stage(
+            "/".join(parts),
+            out.joinpath(*parts),
+            [script, *flags, *itertools.chain(*pairs)],
+            trains=True,
+        )
         parse(stage)
         made.append(Unit(stage, chosen, repeat))
     folders = [unit.stage.folder for unit in made]
