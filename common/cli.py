@@ -399,7 +399,7 @@ def soft_stop() -> Iterator[Callable[[], bool]]:
     SIGTERM and SIGHUP count like Ctrl-C. The second time it is a KeyboardInterrupt at once. What is
     ignored stays so: that is how `nohup` works.
     """
-    asked = []
+    asked: list[int] = []
 
     def note(signum, frame):
         if asked:

@@ -79,7 +79,7 @@ def show_maps(
     low: float,
     high: float,
     *,
-    faces: Sequence[np.ndarray] = (),
+    faces: Sequence[np.ndarray] | np.ndarray = (),
 ) -> AxesImage:
     """Draw maps in colours into a row of axes with its name; return one for a colour bar.
 
