@@ -92,6 +92,14 @@ class Model:
         self.optimizer = type("Optimizer", (), {"variables": []})
 
 
+@pytest.fixture(autouse=True)
+def saved(monkeypatch):
+    """Which files the stand-in of a model was saved to."""
+    paths = []
+    monkeypatch.setattr(keep_run.checkpoints, "save", lambda path, *_: paths.append(path))
+    return paths
+
+
 def restore(folder):
     model = Model()
     done = keep_run.KeepRun(folder, "cnn", 3).restore(model)
@@ -261,6 +269,44 @@ def test_a_state_that_is_not_finite_is_passed_over_for_the_one_before_it(whole, 
     model = Model()
     assert keep_run.KeepRun(folder, "cnn", 3).restore(model) == 1
     np.testing.assert_array_equal(model.variables[0].value, [1, 1, 1])
+
+
+def test_a_state_that_is_passed_over_is_named(whole, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    (folder / "state" / "epoch-00002.npz").write_bytes(b"")
+    restore(folder)
+    said = capsys.readouterr().out
+    assert f"{folder / 'state' / 'epoch-00002.npz'}: " in said
+    assert said.endswith(": passed over, going on after epoch 1.\n")
+
+
+def test_the_best_weights_are_made_again_as_a_kill_may_have_come_before_them(
+    whole, tmp_path, saved
+):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    restore(folder)  # whose best epoch is the one before
+    assert not saved
+    (folder / "state" / "epoch-00002.npz").unlink()
+    restore(folder)
+    assert saved == [folder / "model.keras"]
+
+
+@pytest.mark.parametrize("left", ["damaged", "other network", "none"])
+def test_training_never_starts_again_in_silence(whole, tmp_path, left):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    model = Model()
+    if left == "other network":
+        model.variables[0].shape = (4,)
+    else:
+        for path in (folder / "state").iterdir():
+            path.write_bytes(b"") if left == "damaged" else path.unlink()
+    named = "state" if left == "none" else r"epoch-00002\.npz"
+    with pytest.raises(ValueError, match=f"{named}: .* no finished epoch is left .*--overwrite"):
+        keep_run.KeepRun(folder, "cnn", 3).restore(model)
+    assert model.variables[0].value is None
 
 
 def test_rows_beyond_the_data_are_refused(whole, small_data, tmp_path):
