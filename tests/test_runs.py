@@ -89,7 +89,7 @@ def test_resume_recalls_the_flags(tmp_path):
     assert resume.create(args, architecture="cnn")["flags"]["epochs"] == 7
     with pytest.raises(ValueError, match="started with architecture cnn, found dnn"):
         resume.create(args, architecture="dnn")
-    with pytest.raises(ValueError, match="started with --epochs 7, found 9: .*--initial-weights "):
+    with pytest.raises(ValueError, match=r"started with --epochs 7, found 9: .*--initial-weights "):
         restored(tmp_path, "--epochs", "9")
     with pytest.raises(ValueError, match="started with --epochs 7, found 80"):
         restored(tmp_path, "--epochs", "80")  # the default, typed
@@ -117,7 +117,7 @@ def test_students_get_no_more_epochs_than_their_teacher_had(tmp_path):
     resume.create(parse(tmp_path, *flags), architecture="cnn")
     parser = options(finished_runs=False)
     argv = ["--out", str(tmp_path), "--resume", "--epochs", "9"]
-    with pytest.raises(ValueError, match="started with --epochs 7, found 9: .* another --out$"):
+    with pytest.raises(ValueError, match=r"started with --epochs 7, found 9: .* another --out$"):
         resume.restore_flags(parser.parse_args(argv), parser, argv)
 
 

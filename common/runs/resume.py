@@ -207,12 +207,12 @@ def _with_changes(path, config, args):
         for name in CHANGEABLE
         if name in flags and _as_flag(getattr(args, name, None)) != flags[name]
     }
-    if "learning_rate" in changed:
-        if (path.parent / "metrics.json").exists() and "epochs" not in changed:
-            raise ValueError(
-                f"{path.parent}: is finished, so that no epoch is left for --learning-rate "
-                f"{changed['learning_rate']}: start another run with another --out"
-            )
+    finished = (path.parent / "metrics.json").exists() and "epochs" not in changed
+    if finished and "learning_rate" in changed:
+        raise ValueError(
+            f"{path.parent}: is finished, so that no epoch is left for --learning-rate "
+            f"{changed['learning_rate']}: start another run with another --out"
+        )
     if changed.keys() & {"learning_rate", "epochs"}:
         config["command"] = f"{config['command']}; {provenance.command_line()}"
     if "epochs" in changed:  # first, so that a kill leaves a run that can go on, to either end
