@@ -20,7 +20,7 @@ from common.labels import CLASS_NAMES
 from common.runs import records, storage
 from experiments.faults.outcomes import Outcome, refusal, supervised
 
-ROWS = 12
+ROWS = 4
 TOKENS = (
     *(b"", b"\0", b"-1", b"256", b"nan", b"1e9", b"9" * 400, b'"', b",", b"\r", b"\n", b"\n\n\n"),
     *(b"\xff\xfe", b"\xef\xbb\xbf", b"PK\x03\x04", b"\x1f\x8b", b"../../etc/", b"label,feature\n"),
@@ -66,7 +66,7 @@ def originals(marker: Path) -> dict[str, tuple[str, bytes]]:
     faces = synthetic.draw_faces(labels, rng=np.random.default_rng(0))
     train = _table("label,feature", labels, faces)
     test = _table("id,feature", range(ROWS), faces)
-    usage = ["Training"] * 8 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
+    usage = ["Training", "Training", "PublicTest", "PrivateTest"]
     pair = {"train.csv": train, "test.csv": test}
     encoded = {
         kind: [_encoded(face, kind) for face in faces] for kind in ("PNG", "JPEG", "BMP", "GIF")

@@ -1,5 +1,6 @@
 """What became of each fault, and a process that may fail in any way while it is found out."""
 
+import csv
 import multiprocessing
 import resource
 import time
@@ -109,3 +110,11 @@ def table(outcomes: list[Outcome]) -> list[dict]:
         }
         rows.append({"fault": kind, "cases": len(here)} | counts | costs)
     return rows
+
+
+def read(path: Path) -> list[dict]:
+    """Return the rows of a table that was written."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    counts = ("cases", *GOOD, *BAD)
+    return [row | {name: int(row[name]) for name in counts} for row in rows]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.runs import provenance
+from common.runs import provenance, storage
 from experiments.faults import same
 from experiments.faults.outcomes import PATIENCE, Outcome
 
@@ -26,11 +26,11 @@ SIGNALS = {
     "-HUP": signal.SIGHUP,
 }
 TRAININGS: dict[str, list[str]] = {  # name -> script and flags; {first} is the run of the first
-    "train_dnn.py": ["train_dnn.py", "--epochs", "3"],
-    "semi_supervised.py": ["semi_supervised.py", "--architecture", "dnn", "--epochs", "2"],
+    "train_dnn.py": ["train_dnn.py", "--epochs", "2"],
+    "semi_supervised.py": ["semi_supervised.py", "--architecture", "dnn", "--epochs", "1"],
     "train_cnn.py": ["train_cnn.py", "--architecture", "compact", "--epochs", "2"],
-    "train_dnn.py, grown": ["train_dnn.py", "--recipe", "report", "--epochs", "3"],
-    "train_dnn.py, taught": ["train_dnn.py", "--recipe", "adamw", "--epochs", "3",
+    "train_dnn.py, grown": ["train_dnn.py", "--recipe", "report", "--epochs", "2"],
+    "train_dnn.py, taught": ["train_dnn.py", "--recipe", "adamw", "--epochs", "2",
                              "--teacher", "{first}"],
 }  # fmt: skip
 GROWN = {"train_dnn.py, grown": "1"}  # epochs that it is started with
@@ -72,7 +72,7 @@ class Trainings:
         shutil.rmtree(folder, ignore_errors=True)
         found: list[Outcome] = []
         while len(found) < kills:
-            if (folder / "metrics.json").exists():  # too late: from the start again
+            if _is_finished(folder, name):  # too late: from the start again
                 if not self._same(found, reference, folder):
                     break
                 shutil.rmtree(folder)
@@ -167,6 +167,15 @@ class Trainings:
         return not different
 
 
+def _is_finished(folder, name):
+    """Return whether a training has come to its end, the last one where it is to grow."""
+    if not (folder / "metrics.json").exists():
+        return False
+    words = TRAININGS[name]
+    asked = int(words[words.index("--epochs") + 1])
+    return storage.read_json(folder / "config.json")["flags"]["epochs"] == asked
+
+
 def _after_kill(name, signal_name, status, process, before, after):
     """Return what became of one kill."""
     kind = f"kill {signal_name}, {name.split(',')[0]}"
@@ -241,6 +250,7 @@ def _run(arguments, log, prepare):
         log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for stream in (1, 2):
             os.dup2(log_file, stream)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not as the harness has them
         last = prepare() if prepare else None
         sys.argv = [str(provenance.PROJECT / arguments[0]), *arguments[1:]]
         try:
