@@ -100,7 +100,7 @@ def whole_run(folder: Path) -> Path:
     return folder
 
 
-def _restore(folder):
+def restore(folder):
     """Go on with a run, from the state that is damaged or the one before it."""
     model = Model()
     done = keep_run.KeepRun(folder, "cnn", 3).restore(model)
@@ -126,7 +126,7 @@ READERS = (
     lambda run: comparison.table({"run": run}),
     outputs.identity,
     outputs.read,
-    _restore,
+    restore,
     _answers,
 )
 
