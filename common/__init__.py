@@ -147,14 +147,30 @@ common/
 """
 
 import os
+import signal
 import sys
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Ctrl-C while a script still imports ends it without a traceback; then `cli.run` takes over.
+_script = os.path.abspath(sys.argv[0] if sys.argv else "")
+_listens = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+if _listens and os.path.dirname(_script) == PROJECT and _script.endswith(".py"):
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 # TensorFlow reads these when it is first imported. oneDNN is off by default on processors that it
 # does not know well, and training there is a third slower without it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Keras would read its settings (number type, backend) from a file of the user, and write it where
+# there is none. Nothing of either kind may change a result.
+os.environ["KERAS_HOME"] = os.devnull
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
 # A notebook hands its own way of drawing to the scripts that it starts, whose Python may not have
 # it. Scripts only save figures.
 if "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "Agg"
+    # Matplotlib keeps its list of fonts beside the cached data, not in the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", os.path.join(PROJECT, "outputs", ".cache", "matplotlib"))

@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import io
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -368,6 +370,7 @@ def run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="backslashreplace")
     silence = quiet.Silence()
     status, said, failed = 0, "", True
+    interruption = _Interruption()
     try:
         main()
         failed = False
@@ -381,9 +384,12 @@ def run(main: Callable[[], None]) -> None:
         raise
     except Exception as error:
         told = _one_line(error)
-        if told is None:
+        if interruption.came:  # TensorFlow makes another error of it while it traces a function
+            status, said, failed = INTERRUPTED, "\nstopped", False
+        elif told is None:
             raise
-        status, said, failed = 2, f"{Path(sys.argv[0]).name}: {told}", False
+        else:
+            status, said, failed = 2, f"{Path(sys.argv[0]).name}: {told}", False
     finally:
         silence.end(show=failed)
     if said:
@@ -417,6 +423,28 @@ def soft_stop() -> Iterator[Callable[[], bool]]:
     finally:
         for end in ends:
             signal.signal(end, previous[end])
+
+
+class _Interruption:
+    """Turns Ctrl-C into a KeyboardInterrupt and remembers it; one right after it is passed over."""
+
+    def __init__(self):
+        """Listen, unless the signal is ignored, as in a background job of a shell."""
+        self.last = -math.inf
+        with contextlib.suppress(ValueError):  # only the main thread may listen
+            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+                signal.signal(signal.SIGINT, self._interrupt)
+
+    @property
+    def came(self):
+        """Whether there was one."""
+        return self.last > -math.inf
+
+    def _interrupt(self, *_):
+        """Interrupt the script, but not what it says to the last interruption."""
+        before, self.last = self.last, time.monotonic()
+        if self.last - before > 2:
+            raise KeyboardInterrupt
 
 
 def _one_line(error):

@@ -170,3 +170,45 @@ def test_a_notebooks_way_of_drawing_stops_no_script(tmp_path):
     result = run_script(tmp_path, body, env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_is_one_word_whatever_a_library_makes_of_it(tmp_path):
+    again = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
+    indent = "\n        ".join(again.splitlines())
+    wrapped = f"try:\n        {indent}\n    except BaseException as e:\n        "
+    for body in (
+        again,
+        f"{wrapped}raise RuntimeError('pybind11: REPLACED BY') from e",  # as TensorFlow's tracing
+        f"{wrapped}os.kill(os.getpid(), signal.SIGINT)\n        raise",  # two in a row
+    ):
+        (tmp_path / "script.py").write_text(
+            f"from common import cli\ndef main():\n    {body.replace(chr(10), chr(10) + '    ')}\n"
+            "cli.run(main)\n"
+            if body is again
+            else f"from common import cli\ndef main():\n    {body}\ncli.run(main)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, tmp_path / "script.py"],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (result.returncode, result.stderr.strip()) == (130, "stopped")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_before_the_imports_are_done_gives_no_traceback():
+    probe = (
+        "import os, runpy, signal, sys\n"
+        "def find(self, name, *_):\n"
+        "    if name == 'common.quiet':\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, type('Hook', (), {'find_spec': find})())\n"
+        f"sys.argv = [{str(ROOT / 'train_cnn.py')!r}]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (130, "")

@@ -137,6 +137,9 @@ def test_weights_come_back_from_a_run(tmp_path):
     assert config == {"architecture": "cnn"}
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    before = (tmp_path / "model.keras").read_bytes()
+    checkpoints.save(tmp_path / "model.keras", model, "cnn")  # with other addresses and times
+    assert (tmp_path / "model.keras").read_bytes() == before
     # The file is a plain Keras model that needs none of our code.
     plain = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_array_equal(plain(images()), loaded(images()))

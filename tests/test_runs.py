@@ -11,12 +11,14 @@ from common import cli
 from common.runs import lock, resume, storage
 
 
-def options():
+def options(*, finished_runs=True):
     parser = argparse.ArgumentParser()
     cli.add_data(parser)
     cli.add_out(parser, "train.py")
     cli.add_seed(parser)
     cli.add_training(parser)
+    if finished_runs:
+        cli.add_finished_runs(parser)
     return parser
 
 
@@ -87,13 +89,47 @@ def test_resume_recalls_the_flags(tmp_path):
     assert resume.create(args, architecture="cnn")["flags"]["epochs"] == 7
     with pytest.raises(ValueError, match="started with architecture cnn, found dnn"):
         resume.create(args, architecture="dnn")
-    with pytest.raises(ValueError, match="started with --epochs 7, found 9"):
+    with pytest.raises(ValueError, match=r"started with --epochs 7, found 9: .*--initial-weights "):
         restored(tmp_path, "--epochs", "9")
     with pytest.raises(ValueError, match="started with --epochs 7, found 80"):
         restored(tmp_path, "--epochs", "80")  # the default, typed
     assert restored(tmp_path, "--epochs", "7").epochs == 7
     with pytest.raises(ValueError, match="expected a run to resume"):
         restored(tmp_path / "other")
+
+
+def test_a_run_at_a_constant_rate_may_get_more_epochs(tmp_path):
+    flags = ("--epochs", "7", "--recipe", "report")
+    begun = resume.create(parse(tmp_path, *flags), architecture="cnn")
+    with pytest.raises(ValueError, match="started with --epochs 7, found 6"):
+        restored(tmp_path, "--epochs", "6")
+    for name in ("metrics.json", "predictions.npz", "model.keras"):  # it is finished
+        (tmp_path / name).write_text("{}")
+    config = resume.create(restored(tmp_path, "--epochs", "80"), architecture="cnn")  # the default
+    assert config["flags"]["epochs"] == restored(tmp_path).epochs == 80
+    assert config["command"].startswith(begun["command"] + "; python ")
+    visible = {path.name for path in tmp_path.iterdir() if path.name[0] != "."}
+    assert visible == {"config.json", "model.keras"}
+
+
+def test_students_get_no_more_epochs_than_their_teacher_had(tmp_path):
+    flags = ("--epochs", "7", "--recipe", "report")
+    resume.create(parse(tmp_path, *flags), architecture="cnn")
+    parser = options(finished_runs=False)
+    argv = ["--out", str(tmp_path), "--resume", "--epochs", "9"]
+    with pytest.raises(ValueError, match=r"started with --epochs 7, found 9: .* another --out$"):
+        resume.restore_flags(parser.parse_args(argv), parser, argv)
+
+
+def test_caveats_of_before_are_caveats(tmp_path):
+    config = resume.create(parse(tmp_path), caveats=["leak: all"])
+    config["stamps"] = config.pop("caveats")
+    storage.write_json(tmp_path / "config.json", config)
+    with pytest.raises(ValueError, match="started with caveats"):
+        resume.create(parse(tmp_path, "--resume"), caveats=[])
+    resumed = resume.create(parse(tmp_path, "--resume"), caveats=["leak: all"])
+    assert resumed["caveats"] == ["leak: all"]
+    assert "stamps" not in resumed
 
 
 def test_resume_takes_other_data_and_another_rate_and_records_them(tmp_path):

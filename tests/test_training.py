@@ -3,10 +3,8 @@
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -298,55 +296,6 @@ def test_batch_statistics_change_no_step_of_training(trained_run, small_data, tm
     for index, variable in enumerate(model.variables):
         same = np.array_equal(plain[f"{index:04d}"], moving[f"{index:04d}"])
         assert same != ("moving" in variable.path), variable.path
-
-
-def command(data, out, *flags):
-    return [
-        sys.executable,
-        str(ROOT / "train_cnn.py"),
-        *("--data", str(data), "--epochs", "4", "--batch-size", "16", "--out", str(out)),
-        *flags,
-    ]
-
-
-SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
-if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # under nohup a run is to go on
-    SIGNALS[-1] = signal.SIGTERM
-
-
-@pytest.mark.parametrize("signals", [SIGNALS])
-def test_a_run_killed_three_times_ends_with_the_weights_of_an_unbroken_one(
-    small_data, tmp_path, signals
-):
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    subprocess.run(command(small_data, unbroken), check=True, capture_output=True, timeout=300)
-    for number, kind in enumerate(signals, start=1):
-        flags = ["--resume"] if number > 1 else []
-        process = subprocess.Popen(
-            command(small_data, broken, *flags),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        state = broken / "state" / f"epoch-{number:05d}.npz"
-        while not state.exists() and process.poll() is None:
-            time.sleep(0.005)
-        process.send_signal(kind)
-        assert process.wait(timeout=60) == (-9 if kind == signal.SIGKILL else 130)
-    last = [sys.executable, str(ROOT / "train_cnn.py"), "--out", str(broken), "--resume"]
-    result = subprocess.run(last, check=True, capture_output=True, text=True, timeout=300)
-    assert "submission.csv" in result.stdout
-    first, second = (resume.load_state(folder) for folder in (unbroken, broken))
-    for name, array in first[0].items():
-        np.testing.assert_array_equal(array, second[0][name], err_msg=name)
-    histories = [
-        pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (unbroken, broken)
-    ]
-    pd.testing.assert_frame_equal(*histories)
-    for left, right in zip(
-        *(checkpoints.load(f)[0].get_weights() for f in (unbroken, broken)), strict=True
-    ):
-        np.testing.assert_array_equal(left, right)
-    assert not [path for path in broken.rglob("*.tmp*")]
 
 
 def test_bad_input_is_one_line_and_exit_2(small_data, tmp_path):

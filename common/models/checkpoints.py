@@ -1,6 +1,7 @@
 """Saving weights, and loading them without executing anything."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -32,8 +33,24 @@ def save(path: Path, model: keras.Model, architecture: str) -> None:
             members = {name: archive.read(name) for name in archive.namelist()}
         # Keras stores weights as they are; deflated they take a tenth less, and load alike.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():  # without the time, so that bytes repeat
-                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            for name, content in members.items():  # a `ZipInfo` of its own has no time in it
+                archive.writestr(
+                    zipfile.ZipInfo(name), _repeated(name, content), zipfile.ZIP_DEFLATED
+                )
+
+
+def _repeated(name, content):
+    """Return a member of a `.keras` file without time and addresses, so that its bytes repeat."""
+    if name == "metadata.json":
+        return re.sub(rb'"date_saved": "[^"]*"', b'"date_saved": "1980-01-01@00:00:00"', content)
+    if name != "config.json":
+        return content
+    numbers: dict[bytes, int] = {}  # address of an object -> its number by first mention
+    return re.sub(
+        rb'(?<="shared_object_id": )\d+',
+        lambda found: b"%d" % numbers.setdefault(found[0], len(numbers) + 1),
+        content,
+    )
 
 
 def load(run: Path | str, *, half: bool = False) -> tuple[keras.Model, dict]:

@@ -143,6 +143,13 @@ PARTS = (  # title, introduction, sections
         (Section("results", "benchmark_*", commands=("python -m benchmarks.training",)),),
     ),
     (
+        "Faults",
+        "Trainings are killed at random moments or run out of disk space, then go on, and must end "
+        "with the same bytes as without a break; data files and the records of runs are changed at "
+        "random, and must be read as they were or refused in one line that names the file.",
+        (Section("results", "faults", commands=("python -m experiments.faults",)),),
+    ),
+    (
         "How each thing was made",
         "The runs were trained, and the figures drawn, by these commands on these machines.",
         (Section("records"),),

@@ -17,7 +17,7 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 def command_line(argv: Sequence[str] | None = None) -> str:
     """Return the shell command that started this script, as a person would type it."""
     argv = sys.argv[1:] if argv is None else argv
-    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    module = getattr(sys.modules["__main__"].__spec__, "name", "").removesuffix(".__main__")
     script = Path(sys.argv[0]).name
     start = ["-m", module] if module.startswith(("benchmarks.", "experiments.")) else [script]
     return shlex.join(["python", *start, *map(str, argv)])

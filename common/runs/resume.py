@@ -1,15 +1,17 @@
 """Creating a run folder, and the state from which a killed run goes on."""
 
 import argparse
+import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.runs import lock, provenance, schema, storage
+from common.training import recipes
 
 WRITTEN = (  # by a run beside config.json, what follows from others first
     *("manifest.json", "observations.txt", "comparison.*", "pseudo_label*", "ledger.*"),
@@ -18,7 +20,8 @@ WRITTEN = (  # by a run beside config.json, what follows from others first
     *("unlabelled.npz", "hidden.npz", "images.npz", "split.npz", "teacher", "round-*"),
 )
 NOT_RECALLED = ("out", "resume", "overwrite")
-CHANGEABLE = ("data", "learning_rate")  # on resuming: the same rows elsewhere, and a lower rate
+CHANGEABLE = ("data", "learning_rate", "epochs")  # on resuming: see `restore_flags`
+MEASURED = ("metrics.json", "predictions.npz")  # what a finished run loses when it is to go on
 GENERATIONS = 2  # states kept: a kill while the newest is written leaves the one before
 
 
@@ -27,8 +30,9 @@ def restore_flags(
 ) -> None:
     """Set every flag of `args` to what the run in `args.out` was started with, for `--resume`.
 
-    `--data` may name another place of the same rows, and `--learning-rate` another rate for the
-    epochs to come; any other flag may be typed again only as it was.
+    `--data` may name another place of the same rows, `--learning-rate` another rate for the epochs
+    to come, and `--epochs` more of them where the rate is constant: a schedule stretches over the
+    epochs that it was made for. Any other flag may be typed again only as it was.
 
     Args:
         args: of argparse, changed in place.
@@ -54,14 +58,28 @@ def restore_flags(
         recalled, given = _recalled(path, action, flags[name]), getattr(typed, name)
         if given is untyped or _as_flag(given) == _as_flag(recalled):
             setattr(args, name, recalled)
-        elif name in CHANGEABLE:
+        elif name in CHANGEABLE and (name != "epochs" or _may_grow(args, flags, recalled, given)):
             setattr(args, name, given)
         else:
             raise ValueError(
                 f"{args.out}: was started with {action.option_strings[0]} {flags[name]}, found "
-                f"{_as_flag(given)}: resume without it, or start another run with another --out "
-                f"(--initial-weights {args.out} starts it from these weights)"
+                f"{_as_flag(given)}: resume without it, or start another run with another --out"
+                + (f", from these weights: --initial-weights {args.out}" * _initial(args))
             )
+
+
+def _initial(args):
+    """Return whether a script can start from the weights of another run."""
+    return hasattr(args, "initial_weights")
+
+
+def _may_grow(args, flags, recalled, given):
+    """Return whether a run can get more epochs, which are then as if it had been started so.
+
+    The rate must be constant, and the run one network: students learn from a teacher at its end.
+    """
+    recipe = recipes.RECIPES.get(str(flags.get("recipe")))
+    return _initial(args) and given > recalled and recipe is not None and not recipe.annealed
 
 
 def _recalled(path, action, value):
@@ -107,6 +125,8 @@ def create(args: argparse.Namespace, **facts: Any) -> dict:
     path = folder / "config.json"
     if args.resume:
         config = storage.read_json(path)
+        if "stamps" in config:  # caveats, as they were called before
+            config["caveats"] = config.pop("stamps")
         for name, value in facts.items():
             if config.get(name) != value:
                 raise ValueError(
@@ -153,23 +173,30 @@ def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: 
 
 def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict] | None:
     """Return (arrays, record) of the newest readable state, or None when there is none."""
-    return next(((arrays, record) for _, arrays, record in states(folder)), None)
+    for path in states(folder):
+        with contextlib.suppress(ValueError):
+            return read_state(path)
+    return None
 
 
-def states(folder: Path) -> Iterator[tuple[Path, dict[str, np.ndarray], dict]]:
-    """Yield (path, arrays, record) of every readable state, the newest first.
+def states(folder: Path) -> list[Path]:
+    """Return the files of all states of a run, the newest first."""
+    return sorted((Path(folder) / "state").glob("epoch-*.npz"), reverse=True)
 
-    One that is damaged (every member of the archive has a checksum) is passed over for the
-    generation before it.
+
+def read_state(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Return (arrays, record) of a state.
+
+    Raises:
+        ValueError: it is damaged (every member of the archive has a checksum); names the file.
     """
-    for path in sorted((Path(folder) / "state").glob("epoch-*.npz"), reverse=True):
-        try:
-            stored = storage.read_arrays(path)
-            record = json.loads(stored.pop("record").tobytes())
-        except storage.UNREADABLE:
-            continue
-        arrays = {name.removeprefix("array/"): array for name, array in stored.items()}
-        yield path, arrays, record
+    try:
+        stored = storage.read_arrays(path)
+        record = json.loads(stored.pop("record").tobytes())
+    except storage.UNREADABLE as error:
+        reason = str(error) if str(path) in str(error) else f"{path}: no record in it"
+        raise ValueError(reason) from error
+    return {name.removeprefix("array/"): array for name, array in stored.items()}, record
 
 
 def _with_changes(path, config, args):
@@ -180,13 +207,17 @@ def _with_changes(path, config, args):
         for name in CHANGEABLE
         if name in flags and _as_flag(getattr(args, name, None)) != flags[name]
     }
-    if "learning_rate" in changed:
-        if (path.parent / "metrics.json").exists():
-            raise ValueError(
-                f"{path.parent}: is finished, so that no epoch is left for --learning-rate "
-                f"{changed['learning_rate']}: start another run with another --out"
-            )
+    finished = (path.parent / "metrics.json").exists() and "epochs" not in changed
+    if finished and "learning_rate" in changed:
+        raise ValueError(
+            f"{path.parent}: is finished, so that no epoch is left for --learning-rate "
+            f"{changed['learning_rate']}: start another run with another --out"
+        )
+    if changed.keys() & {"learning_rate", "epochs"}:
         config["command"] = f"{config['command']}; {provenance.command_line()}"
+    if "epochs" in changed:  # first, so that a kill leaves a run that can go on, to either end
+        for name in MEASURED:
+            (path.parent / name).unlink(missing_ok=True)
     if changed:
         flags.update(changed)
         storage.write_json(path, config)

@@ -171,7 +171,10 @@ def _ends_as_interrupt():
     """
 
     def interrupt(signum, frame):
-        raise KeyboardInterrupt
+        interrupted = signal.getsignal(signal.SIGINT)
+        if not callable(interrupted):  # ignored, as in a background job of a shell
+            raise KeyboardInterrupt
+        interrupted(signum, frame)
 
     ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     previous = {end: signal.getsignal(end) for end in ends}

@@ -35,23 +35,47 @@ class KeepRun(keras.callbacks.Callback):
         self.best = {"epoch": 0, "validation_accuracy": -1.0}
 
     def restore(self, model):
-        """Bring back the newest state, if any, and return the number of finished epochs."""
-        variables = self._variables(model)
-        for path, arrays, record in resume.states(self.folder):
+        """Bring back the newest state, if any, and return the number of finished epochs.
+
+        A damaged one is named and passed over for the one before it. The best weights are written
+        again where they are this state's, as a kill may have come before that.
+
+        Raises:
+            ValueError: there were finished epochs, and none of them can be gone on from.
+        """
+        states, problem = resume.states(self.folder), None
+        for path in states:
             try:
-                schema.check_state(path, arrays, record)
-                if len(record["history"]) != int(path.stem.removeprefix("epoch-")):
-                    raise ValueError(f"{path}: expected the epochs that its name says")
-                for index, variable in enumerate(variables):
-                    if arrays[f"{index:04d}"].shape != tuple(variable.shape):
-                        raise ValueError(f"{path}: expected the variables of this network")
-            except (ValueError, KeyError):
-                continue  # of another kind than this run's: the generation before it may do
-            for index, variable in enumerate(variables):
-                variable.assign(arrays[f"{index:04d}"])
-            self.history, self.best = record["history"], record["best"]
-            return len(self.history)
+                self.history, self.best = self._restore(model, path)
+            except ValueError as error:
+                problem = problem or error
+                continue
+            done = len(self.history)
+            if problem:
+                print(f"{problem}: passed over, going on after epoch {done}.")
+            if self.best["epoch"] == done:
+                checkpoints.save(self.folder / "model.keras", model, self.architecture)
+            return done
+        if problem or (self.folder / "history.csv").exists():
+            problem = problem or f"{self.folder / 'state'}: expected what history.csv tells of"
+            raise ValueError(
+                f"{problem}: no finished epoch is left to go on from: start again with --overwrite"
+            )
         return 0
+
+    def _restore(self, model, path):
+        """Set a model to a saved state; return the history and the best epoch until then."""
+        variables, (arrays, record) = self._variables(model), resume.read_state(path)
+        schema.check_state(path, arrays, record)
+        if len(record["history"]) != int(path.stem.removeprefix("epoch-")):
+            raise ValueError(f"{path}: expected the epochs that its name says, found others")
+        for index, variable in enumerate(variables):
+            array = arrays.get(f"{index:04d}")
+            if array is None or array.shape != tuple(variable.shape):
+                raise ValueError(f"{path}: expected the variables of this network, found others")
+        for index, variable in enumerate(variables):
+            variable.assign(arrays[f"{index:04d}"])
+        return record["history"], record["best"]
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock."""
@@ -80,15 +104,15 @@ class KeepRun(keras.callbacks.Callback):
             raise NotFinite(error) from error
         self.history.append({key: float(f"{value:.6g}") for key, value in row.items()})
         self.history[-1]["epoch"] = epoch + 1
-        if records.kept_epoch(self.history, last=self.last) is self.history[-1]:
-            self.best = {
-                "epoch": epoch + 1,
-                "validation_accuracy": row.get("validation_accuracy", -1.0),
-            }
-            checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
+        kept = records.kept_epoch(self.history, last=self.last) is self.history[-1]
+        if kept:
+            accuracy = row.get("validation_accuracy", -1.0)
+            self.best = {"epoch": epoch + 1, "validation_accuracy": accuracy}
         resume.save_state(
             self.folder, epoch + 1, arrays, {"history": self.history, "best": self.best}
         )
+        if kept:  # after the state, of which `restore` can make it again
+            checkpoints.save(self.folder / "model.keras", self.model, self.architecture)
         storage.write_table(self.folder / "history.csv", self.history)
         self._say(self.history[-1])
 
