@@ -176,7 +176,7 @@ def main(argv=None):
     import numpy as np
 
     from common.attacks import outcomes, robustness
-    from common.data import pixels, splits
+    from common.data import agreement, pixels, splits
     from common.figures.adversarial import examples, smallest, targets, transfer
     from common.figures.adversarial import robustness as curves
     from common.models import checkpoints, prediction
@@ -189,7 +189,7 @@ def main(argv=None):
     check_targets(args, labels)
     sample = Sample.even(labels, args.faces, without=args.targeted)
     drawn, sampled = split.validation_rows[sample.numbers], images[sample.numbers]
-    seen = {str(run): int(splits.seen_by(run, faces)[drawn].sum()) for run in args.transfer}
+    seen = {str(run): int(agreement.seen_by(run, faces)[drawn].sum()) for run in args.transfer}
     others = {str(run): prediction.logits_model(checkpoints.load(run)[0]) for run in args.transfer}
 
     if "examples" in args.figures:

@@ -65,13 +65,13 @@ def main(argv=None):
                 )
         models = {key: args.out / key for key in models}
     from common import outputs
+    from common.data import agreement
     from common.figures.report import overview
     from common.report import page, sections
-    from common.runs import records
     from common.sweep import stages
 
     for key, expected in contents.ARCHITECTURES.items():
-        records.check_architecture(models[key], expected)
+        agreement.check_architecture(models[key], expected)
 
     flags = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--no-run"]
     output = outputs.Output(args.out, command=shlex.join(["python", "report.py", *flags]))

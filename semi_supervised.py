@@ -100,14 +100,14 @@ def main(argv=None):
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded
     import numpy as np
 
-    from common.data import splits
+    from common.data import agreement, splits
     from common.models import checkpoints, prediction
     from common.training import batches, experiment, pseudo_labels
 
     # The data: labels are removed, and further images that have none are added.
     dataset, split = experiment.load_data(args)
     for run in filter(None, (args.teacher, args.ceiling)):  # better to fail now than at the end
-        experiment.check_comparable(run, dataset, split)
+        agreement.check_comparable(run, dataset, split)
     visible, unlabelled = pseudo_labels.remove_labels(
         dataset, split.train_rows, args.unlabelled, seed=args.seed
     )
@@ -161,11 +161,11 @@ def main(argv=None):
 
 def find_caveats(args, dataset, unlabelled):
     """Return what must be said of the results, as sentences; refuse a teacher that will not do."""
-    from common.training import pseudo_labels
+    from common.data import agreement
 
     caveats = []
     if args.teacher:
-        caveats = pseudo_labels.check_teacher(
+        caveats = agreement.check_teacher(
             args.teacher, args.architecture, dataset, unlabelled, allow_leak=args.allow_leak
         )
     if args.unlabelled_data == "test":

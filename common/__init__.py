@@ -25,7 +25,8 @@ common/
     foreign.py                    what a file is that holds no data set
     matching.py                   the images of a run in another copy of the data
     labelled.py                   which labelled images are scored, and which were trained on
-    splits.py                     who held out what, and whether rows fit a run
+    splits.py                     who held out what, and those images in any copy of the data
+    agreement.py                  every check that runs and data fit together
     pixels.py                     images as a model takes them; identical images
     synthetic.py                  synthetic faces that need no download
     photos.py                     photographs, and the faces found in them

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from common import quiet
 from common.labels import class_code
+from common.runs import provenance
 from common.training import recipes
 
-PROJECT = Path(__file__).resolve().parents[1]
 VERSION = "facial-expression-suite 0.1.0"  # as in pyproject.toml
 INTERRUPTED = 130  # exit status of a shell command ended by Ctrl-C
 
@@ -99,10 +99,10 @@ def of_project(name: str) -> Path:
         name: below the project folder, for example "pretrained/cnn".
     """
     with contextlib.suppress(OSError, ValueError):  # no working directory; another drive
-        near = os.path.relpath(PROJECT / name)
-        if len(near) < len(str(PROJECT / name)):
+        near = os.path.relpath(provenance.PROJECT / name)
+        if len(near) < len(str(provenance.PROJECT / name)):
             return Path(near)
-    return PROJECT / name
+    return provenance.PROJECT / name
 
 
 def add_rows(options: argparse._ActionsContainer, *, default: str) -> None:

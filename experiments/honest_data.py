@@ -52,7 +52,7 @@ def main(argv=None):
     """Train the folds that are missing, then write the tables and what they say."""
     args, training = build_parser().parse_known_args(argv)
     runs = folds(args, training or TRAINING)
-    from common.data import loading, pixels, splits
+    from common.data import agreement, loading, pixels
     from common.models import checkpoints, prediction
 
     dataset = loading.load(args.data)
@@ -67,7 +67,7 @@ def main(argv=None):
     for run in trained_on(dataset.data_hash) if len(repeated) else ():
         probabilities = prediction.predict(checkpoints.load(run)[0], dataset.train_images[repeated])
         right = probabilities.argmax(axis=1) == labels[repeated]
-        answers[run] = right, splits.seen_by(run, dataset)[repeated]
+        answers[run] = right, agreement.seen_by(run, dataset)[repeated]
 
     output = results.study("data_notes", [*folders, *answers])
     if len(repeated):

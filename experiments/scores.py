@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common import cli, metrics
-from common.data import splits
+from common.data import agreement, splits
 from common.models import checkpoints, prediction
 from common.report import results
 from common.runs import records
@@ -41,7 +41,7 @@ def main(argv=None):
         array[split.validation_rows] for array in (dataset.train_images, dataset.train_labels)
     )
     everyone = [*single, *compact]
-    splits.check_unseen(everyone, dataset, split.validation_rows)
+    agreement.check_unseen(everyone, dataset, split.validation_rows)
     answers = {}
     for run in tqdm(everyone, unit="network", disable=None):
         model = checkpoints.load(run)[0]

@@ -14,6 +14,7 @@ import statistics
 from pathlib import Path
 
 from common import cli
+from common.data import agreement
 from common.figures.training import accuracy_by_minutes
 from common.report import results
 from common.runs import records
@@ -45,14 +46,14 @@ def main(argv=None):
     """Train what is missing, then write table and figure."""
     args = build_parser().parse_args(argv)
     if args.report_run:  # before an hour of training
-        records.check_architecture(args.report_run, "cnn")
+        agreement.check_architecture(args.report_run, "cnn")
         recipe = records.read(args.report_run).config["flags"].get("recipe")
         if recipe != "report":
             raise ValueError(
                 f"{args.report_run}: expected --recipe report, found --recipe {recipe}"
             )
     if args.compact_run:
-        records.check_architecture(args.compact_run, "compact")
+        agreement.check_architecture(args.compact_run, "compact")
         records.read(args.compact_run)
 
     def train(name, flags, epochs):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from common import comparison
-from common.data import archives, loading, splits, tables
+from common.data import agreement, archives, loading, splits, tables
 from common.runs import records, resume, schema, storage
 from common.training import keep_run
 from experiments.faults import records as damages
@@ -131,12 +131,12 @@ def test_rows_beyond_the_data_are_refused(whole, small_data, tmp_path):
     dataset = loading.load(small_data)
     split = splits.Split(np.arange(40), np.arange(40)[:30] + 1_000, 0, dataset.data_hash)
     with pytest.raises(ValueError, match="of 210 training rows, found row 1,029"):
-        splits.check(split, dataset)
+        agreement.check(split, dataset)
     splits.save(tmp_path / "split.npz", split)
     with pytest.raises(ValueError, match=r"split\.npz: .* found row 1,029"):
         splits.load_of_run(tmp_path, small_data)
     with pytest.raises(ValueError, match=r"split\.npz: .* found row 1,029"):
-        splits.seen_by(tmp_path, dataset)
+        agreement.seen_by(tmp_path, dataset)
 
 
 @pytest.mark.parametrize("name", ["cnn", "dnn", "semi_supervised", "ensemble/compact_0"])

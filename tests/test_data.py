@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.data import archives, loading, pixels, splits, synthetic, tables
+from common.data import agreement, archives, loading, pixels, splits, synthetic, tables
 from common.labels import CLASS_NAMES
 
 NUM_TRAIN, NUM_PUBLIC, NUM_PRIVATE = 16, 4, 3
@@ -878,8 +878,8 @@ def test_a_file_that_is_no_split_is_refused(tmp_path):
 def test_a_split_of_other_data_is_refused():
     faces, other = small_faces(range(50)), small_faces(range(51))
     drawn = splits.draw(faces, seed=0, validation=10)
-    splits.check(drawn, faces)
+    agreement.check(drawn, faces)
     with pytest.raises(
         ValueError, match=f"other data: .*{other.data_hash[:16]}.*--data of the run"
     ):
-        splits.check(drawn, other)
+        agreement.check(drawn, other)

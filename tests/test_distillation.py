@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.data import loading, splits
+from common.data import agreement, loading, splits
 from common.models import checkpoints, prediction
 from common.runs import storage
 from common.training import batches, distillation
@@ -68,10 +68,10 @@ def test_several_teachers_are_averaged(trained_run, tmp_path, monkeypatch):
 def test_a_run_that_saw_a_validation_row_is_refused(trained_run, small_data):
     faces = loading.load(small_data)
     split = splits.load(trained_run / "split.npz")
-    splits.check_unseen([trained_run], faces, split.validation_rows)
+    agreement.check_unseen([trained_run], faces, split.validation_rows)
     held_out = [*split.validation_rows, split.train_rows[0]]
     with pytest.raises(ValueError, match="trained on 1 of them: take one with the same"):
-        splits.check_unseen([trained_run], faces, held_out)
+        agreement.check_unseen([trained_run], faces, held_out)
 
 
 def test_training_starts_from_the_mean_of_runs_that_never_saw_its_validation_rows(

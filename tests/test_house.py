@@ -26,6 +26,7 @@ ORDER = (  # rooms of common/ and what of a room needs no Keras; imports go up t
     "attribution.registry",
     "models.registry",
     "training.recipes",
+    "runs.provenance",
     "cli",
     "metrics",
     "runs",

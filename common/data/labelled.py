@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import loading, splits
+from common.data import agreement, loading
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def load(source: str | None, rows: str, runs: Iterable[Path]) -> Labelled:
 def _worth(run, everything, count):
     """Return how many of the last `count` images a run was trained on, in one sentence."""
     try:
-        seen = int(splits.seen_by(run, everything)[-count:].sum())
+        seen = int(agreement.seen_by(run, everything)[-count:].sum())
     except (ValueError, FileNotFoundError):
         return (
             f"It is not known whether {run} was trained on some of these {count:,} images: this "

@@ -1,4 +1,4 @@
-"""Who held out what, and every check that rows fit a run."""
+"""Who held out what: splits of the training rows, and the same images in another copy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -191,17 +191,7 @@ def load_joint(runs: Sequence[Path | str]) -> Split:
     return replace(first, validation_rows=rows, train_rows=np.setdiff1d(first.train_rows, rows))
 
 
-def check(split: Split, faces: loading.Dataset) -> None:
-    """Raise a ValueError if a split was drawn from other data than this."""
-    if split.data_hash != faces.data_hash:
-        raise ValueError(
-            f"this run was trained on other data: expected hash {split.data_hash[:16]}, found "
-            f"{faces.data_hash[:16]} in {faces.source}; pass the --data of the run"
-        )
-    _check_inside(faces.source, split, len(faces.train_images))
-
-
-def _check_inside(where, split, count):
+def check_inside(where, split, count):
     """Refuse a split with rows beyond the `count` images that it is of."""
     last = max(rows.max(initial=-1) for rows in (split.train_rows, split.validation_rows))
     if last >= count:
@@ -256,46 +246,13 @@ def load_images(run: Path | str, split: Split, dataset: loading.Dataset) -> matc
             and exact.ndim == 1
             and outline.shape == (len(exact), matching.WORDS)
         ):
-            _check_inside(folder / IMAGES, split, len(exact))
+            check_inside(folder / IMAGES, split, len(exact))
             return matching.Fingerprints(exact, outline)
     raise ValueError(
         f"{run}: expected the data it was trained on (hash {split.data_hash[:16]}), found "
         f"{dataset.data_hash[:16]} in {dataset.source}, and no {IMAGES} of the run to find its "
         "images by: pass the --data of the run"
     )
-
-
-def seen_by(run: Path | str, dataset: loading.Dataset) -> np.ndarray:
-    """Return which training images a run was trained on, themselves or a copy: bool (n,).
-
-    Raises:
-        ValueError: the run was trained on other data, and kept nothing to know its images by.
-    """
-    theirs = load(Path(run) / "split.npz")
-    if theirs.data_hash == dataset.data_hash:
-        _check_inside(Path(run) / "split.npz", theirs, len(dataset.train_images))
-        groups = pixels.duplicate_groups(dataset.train_images)
-        return np.isin(groups, groups[theirs.train_rows])
-    known = load_images(run, theirs, dataset)
-    return matching.seen(known, theirs.train_rows, dataset.train_images)
-
-
-def check_unseen(finished: list, dataset: loading.Dataset, held_out: np.ndarray) -> None:
-    """Raise a ValueError if a finished run was trained on a validation image.
-
-    Args:
-        finished: run folders whose weights or answers are to be learned from.
-        dataset: the data set.
-        held_out: the validation rows of the run that is to learn from them.
-    """
-    for run in finished:
-        leaked = int(seen_by(run, dataset)[held_out].sum())
-        if leaked:
-            raise ValueError(
-                f"{run}: expected a run that never saw the {len(held_out):,} validation rows, "
-                f"found one that was trained on {leaked:,} of them: take one with the same "
-                "--split-seed and --validation"
-            )
 
 
 def load_of_run(
@@ -325,7 +282,7 @@ def load_of_run(
         )
     dataset = loading.load(source)
     if held.data_hash == dataset.data_hash:
-        _check_inside(Path(run) / "split.npz", held, len(dataset.train_images))
+        check_inside(Path(run) / "split.npz", held, len(dataset.train_images))
         return dataset, held
     known = load_images(run, held, dataset)
     images, labels = dataset.train_images, dataset.train_labels

@@ -88,20 +88,6 @@ def _flags(run):
         return {}
 
 
-def check_architecture(folder: Path | str, expected: str) -> None:
-    """Refuse the run of another network than it is taken for; what is no run is not looked at.
-
-    Raises:
-        ValueError: its configuration names another architecture than `expected`.
-    """
-    try:
-        found = storage.read_json(Path(folder) / "config.json").get("architecture", expected)
-    except ValueError:
-        return
-    if found != expected:
-        raise ValueError(f"{folder}: expected a run of the {expected}, found one of the {found}")
-
-
 def load_predictions(run: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (rows, labels, probabilities) on the validation rows of a finished run.
 

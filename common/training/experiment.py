@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import comparison, kaggle, metrics, outputs
-from common.data import loading, splits
+from common import kaggle, metrics, outputs
+from common.data import agreement, loading, splits
 from common.figures.training import curves
 from common.models import checkpoints, prediction
 from common.runs import records, resume, storage
@@ -39,17 +39,6 @@ def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
     if size is None:
         size = splits.default_validation_size(len(dataset.train_labels))
     return dataset, splits.draw(dataset, seed=args.split_seed, validation=size)
-
-
-def check_comparable(run: Path | str, dataset: loading.Dataset, split: splits.Split) -> None:
-    """Raise a ValueError unless a run is finished, and on the validation images of `split`."""
-    splits.check(splits.load(Path(run) / "split.npz"), dataset)
-    comparison.table({"run": Path(run)})  # raises unless it is finished
-    if not np.array_equal(records.load_predictions(run)[0], split.validation_rows):
-        raise ValueError(
-            f"{run}: expected the validation rows of this run, found others: take a run with the "
-            "same --split-seed and --validation"
-        )
 
 
 def plan(
@@ -95,9 +84,9 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
     """
     dataset, split = load_data(args)
     if versus:
-        check_comparable(versus, dataset, split)
+        agreement.check_comparable(versus, dataset, split)
     initial, teachers = args.initial_weights or [], args.teacher or []
-    splits.check_unseen([*initial, *teachers], dataset, split.validation_rows)
+    agreement.check_unseen([*initial, *teachers], dataset, split.validation_rows)
     start = checkpoints.mean_weights(initial, architecture) if initial else None
     resume.create(args, architecture=architecture, data_hash=dataset.data_hash)
     splits.save(args.out / "split.npz", split)

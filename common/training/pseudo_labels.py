@@ -4,16 +4,12 @@ A removed label leaves this module only as a count in the statistics: training s
 its place.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from common import metrics
 from common.data import loading, pixels, splits
 from common.labels import CLASS_NAMES, NUM_CLASSES
-from common.runs import storage
 
-LEAK = "leak"  # how the caveat about one begins
 UNLABELLED = -1  # stands where a label was removed; no loss accepts it
 
 
@@ -167,49 +163,3 @@ def extra_images(dataset: loading.Dataset, split: splits.Split, source: str | No
     held_out = dataset.train_images[split.validation_rows]
     groups = pixels.duplicate_groups(np.concatenate([held_out, images]))
     return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
-
-
-def check_teacher(
-    run: Path | str,
-    architecture: str,
-    dataset: loading.Dataset,
-    unlabelled: np.ndarray,
-    *,
-    allow_leak: bool = False,
-) -> list[str]:
-    """Return the caveats on results of a given teacher, as sentences.
-
-    The caveats on its own results hold for those of its students.
-
-    Args:
-        run: the teacher's run folder.
-        architecture: of the student, which must be the teacher's.
-        dataset: the data set.
-        unlabelled: places of the training images whose labels are removed, int (u,).
-        allow_leak: let a teacher pass that was trained on them, or learned from one that was.
-
-    Raises:
-        ValueError: the teacher has another architecture, or was trained on other data or on a
-            removed label, or learned from such a teacher.
-    """
-    config = storage.read_json(Path(run) / "config.json")
-    found = config.get("architecture")
-    caveats = list(config.get("caveats", config.get("stamps", [])))  # as they were called before
-    if found != architecture:
-        raise ValueError(
-            f"{run}: expected a teacher of the student's architecture, {architecture}, found "
-            f"{found}: choose another teacher, or --architecture {found}"
-        )
-    seen = int(splits.seen_by(run, dataset)[unlabelled].sum())
-    if seen:
-        caveats.append(
-            f"{LEAK}: the teacher {run} was trained on {seen:,} of the {len(unlabelled):,} removed "
-            "labels"
-        )
-    leaks = [caveat for caveat in caveats if caveat.startswith(LEAK)]
-    if leaks and not allow_leak:
-        raise ValueError(
-            f"{run}: expected a teacher that never saw the removed labels, found "
-            f"{'; '.join(leaks)}: leave --teacher out, or pass --allow-leak to measure the leak"
-        )
-    return caveats
