@@ -43,12 +43,12 @@ class KeepRun(keras.callbacks.Callback):
         Raises:
             ValueError: there were finished epochs, and none of them can be gone on from.
         """
-        states, problem = resume.states(self.folder), None
-        for path in states:
+        problem = ""
+        for path in resume.states(self.folder):
             try:
                 self.history, self.best = self._restore(model, path)
             except ValueError as error:
-                problem = problem or error
+                problem = problem or str(error)
                 continue
             done = len(self.history)
             if problem:

@@ -416,7 +416,7 @@ def _npz(members):
 
 def unpack(work: Path, _: int, every: int) -> list[Outcome]:
     """Return what became of the small files that unpack to much, of every so many-th of them."""
-    everything = list(bombs())[::every]
+    everything: list[tuple] = list(bombs())[::every]
 
     def check(number):
         kind, name, _, read = everything[number]
@@ -430,7 +430,7 @@ def unpack(work: Path, _: int, every: int) -> list[Outcome]:
             return Outcome(_group(kind), refusal(error, named), note[:600])
         return Outcome(_group(kind), "unharmed")
 
-    for number, (_, name, make, _) in enumerate(everything):
+    for number, (_, name, make, _read) in enumerate(everything):
         path = work / str(number) / name
         path.parent.mkdir(parents=True)
         path.write_bytes(make())

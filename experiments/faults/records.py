@@ -18,7 +18,7 @@ from common.training import distillation, keep_run
 from experiments.faults.files import Executes
 from experiments.faults.outcomes import Outcome, refusal, supervised
 
-VALUES = (
+VALUES: tuple = (
     *(None, True, -1, 0.5, 10**400, float("nan"), float("inf"), 1e308, "x", "", "\n", "'"),
     *([], ["x"], [None], [[]], {}, {"x": {}}, {"seed": None}),
 )
@@ -45,7 +45,7 @@ class Variable:
     """Stands for one of Keras."""
 
     shape = (3,)
-    value = None
+    value: np.ndarray | None = None
 
     def assign(self, value):
         """Keep a value."""
@@ -104,8 +104,9 @@ def restore(folder):
     """Go on with a run, from the state that is damaged or the one before it."""
     model = Model()
     done = keep_run.KeepRun(folder, "cnn", 3).restore(model)
-    if done not in (1, 2) or not np.array_equal(model.variables[0].value, np.full(3, done)):
-        raise AssertionError(f"went on after epoch {done} with {model.variables[0].value}")
+    value = model.variables[0].value
+    if done not in (1, 2) or value is None or not np.array_equal(value, np.full(3, done)):
+        raise AssertionError(f"went on after epoch {done} with {value}")
 
 
 def _answers(folder):
@@ -304,10 +305,10 @@ def damage_scripts(work: Path, run: Path, seed: int, count: int) -> list[Outcome
         shutil.copytree(run, folder)
         KINDS[name](folder / name, generator)
         script, *flags = (
-            ["train_dnn.py", "--resume", "--out", folder],
-            ["confusion.py", "--model", folder, "--out", work / "confusion"],
+            ["train_dnn.py", "--resume", "--out", str(folder)],
+            ["confusion.py", "--model", str(folder), "--out", str(work / "confusion")],
         )[number // len(names) % 2]
-        sys.argv = [script, *map(str, flags)]
+        sys.argv = [script, *flags]
         kind, outcome = f"{name}, to {script}", "unharmed"
         try:
             with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
