@@ -252,6 +252,9 @@ def _run(arguments, log, prepare):
         log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for stream in (1, 2):
             os.dup2(log_file, stream)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for kind in (signal.SIGHUP, signal.SIGTERM):  # which `nohup`, for one, ignores
+            signal.signal(kind, signal.SIG_DFL)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not as the harness has them
         last = prepare() if prepare else None
         sys.argv = [str(provenance.PROJECT / arguments[0]), *arguments[1:]]
