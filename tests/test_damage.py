@@ -283,7 +283,7 @@ def test_a_tar_gz_is_unpacked_once(tmp_path, monkeypatch):
 
 
 def test_a_zip_with_a_large_directory_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_np.arange(40)", 50)
+    monkeypatch.setattr(archives, "MAX_ROWS", 50)
     with zipfile.ZipFile(tmp_path / "source", "w") as archive:
         for number in range(51):
             archive.writestr(str(number), b"")

@@ -340,6 +340,10 @@ BAD = {  # content of the source, what the message must say
     "every row short": (table("label,feature", ["1,1 2 3", "2,4 5 6"]), "row 1 .*found 3"),
     "column missing": (changed(0, "1", row=5).replace(b"1,", b"1 ", 1), "expected 2 columns"),
     "column extra": (changed(0, "1,2"), r"row 3 \(line 4\): expected 2 columns.*found 3"),
+    "quotes and a carriage return": (
+        changed(1, '1"\r2,5'),
+        r"row 3 \(line 4\): expected a row of a table",
+    ),
     "gigantic field": (changed(1, "1 " * 70_000), "row 3 .*expected fewer than 65,536 characters"),
     "old Mac line ends": (HOMEWORK_TRAIN.replace(b"\n", b"\r"), "expected a header"),
     "repeated id": (
@@ -883,3 +887,14 @@ def test_a_split_of_other_data_is_refused():
         ValueError, match=f"other data: .*{other.data_hash[:16]}.*--data of the run"
     ):
         agreement.check(drawn, other)
+
+
+def test_what_a_message_shows_of_a_file_is_short_and_printable(tmp_path):
+    source = tmp_path / "source"
+    long = as_zip({"train.csv": HOMEWORK_TRAIN}).replace(b"train.csv", b"\x1b[2J\n\x07xx", 1)
+    for content in (table("label,feature,\x1b[2J" + ",x" * 500, ["1,2"]), long):
+        source.write_bytes(content)
+        with pytest.raises(ValueError, match="source") as caught:
+            loading.load(source, cache=tmp_path / "cache")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 700 + len(str(source))

@@ -15,7 +15,16 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures costs 
 
 
 def test_no_fault_does_harm(tmp_path):
-    command = [sys.executable, "-m", "experiments.faults", "--short", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.faults",
+        "--short",
+        "--jobs",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     with (tmp_path / "faults.csv").open() as file:

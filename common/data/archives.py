@@ -234,4 +234,5 @@ def damage_named(name: str) -> Iterator[None]:
     ) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # the file itself cannot be opened, which the error says already
-        raise ValueError(f"{name}: damaged or cut off ({error}); download it again") from error
+        reason = foreign.printable(str(error))
+        raise ValueError(f"{name}: damaged or cut off ({reason}); download it again") from error

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from common.data import archives, tables
+from common.data import archives, foreign, tables
 from common.labels import IMAGE_SHAPE, class_code
 
 SIGNATURES = {  # of image files -> Pillow's name of the format
@@ -104,4 +104,5 @@ def _decode(file):
                 grey = grey.resize(IMAGE_SHAPE[::-1], method)
             return np.asarray(grey), scaled
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
-        raise ValueError(f"{file.name}: not a readable image ({error})") from error
+        reason = foreign.printable(str(error))
+        raise ValueError(f"{file.name}: not a readable image ({reason})") from error

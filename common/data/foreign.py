@@ -36,3 +36,10 @@ def kind_of(head: bytes) -> str | None:
     if text.startswith((b"{", b"[")):
         return "this is JSON: save it as CSV"
     return None
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Return a text out of a file so that it can stand in a message: in one line, not too long."""
+    if not text.isprintable():
+        text = ascii(text)[1:-1]
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -220,7 +220,8 @@ def _read_table(file):
     images = np.concatenate(blocks).reshape(-1, *IMAGE_SHAPE)
     notes = []
     if header.passed_over:
-        notes.append(f"{file.name}: columns passed over: {', '.join(header.passed_over)}.")
+        named = foreign.printable(", ".join(header.passed_over))
+        notes.append(f"{file.name}: columns passed over: {named}.")
     if any(PARTS[usage] == PUBLIC and usage not in ("publictest", PUBLIC) for usage in set(usages)):
         notes.append(VALIDATION_NOTE)
     return {
@@ -252,11 +253,15 @@ def _rows(file, stream, header) -> Iterator[tuple[int, int, list[bytes]]]:
         fields = [field.strip().strip(b'"').strip() for field in line.split(header.separator)]
         if len(fields) > len(header.names) and b'"' in line:  # a separator inside quotes
             text, mark = line.decode("utf-8", errors="replace"), header.separator.decode()
-            fields = [field.strip().encode() for field in next(csv.reader([text], delimiter=mark))]
+            try:
+                parts = next(csv.reader([text], delimiter=mark))
+            except csv.Error as error:  # a carriage return in the middle of a row
+                raise ValueError(f"{where}: expected a row of a table ({error})") from error
+            fields = [field.strip().encode() for field in parts]
         if len(fields) != len(header.names):
             raise ValueError(
-                f"{where}: expected {len(header.names)} columns ({','.join(header.names)}), "
-                f"found {len(fields)}"
+                f"{where}: expected {len(header.names)} columns "
+                f"({foreign.printable(','.join(header.names))}), found {len(fields)}"
             )
         yield row, line_number, fields
 

@@ -22,12 +22,12 @@ from common.report import results
 
 COUNTS = {  # what of each: in full, and in a few seconds
     "kills": (10, 3),  # of each training; in short of the first alone
-    "disks": (6, 2),
+    "disks": (6, 1),
     "files": (10_000, 300),
-    "bombs": (1, 4),  # every one, every fourth
+    "bombs": (1, 9),  # every one, every ninth
     "records": (600, 120),
-    "weights": (120, 12),
-    "scripts": (40, 6),
+    "weights": (120, 6),
+    "scripts": (40, 2),
 }
 
 

@@ -86,7 +86,7 @@ def _memory(field):
     raise RuntimeError(f"/proc/self/status: expected {field}, found none")
 
 
-def refusal(error: Exception, named: str) -> str:
+def refusal(error: BaseException, *named: object) -> str:
     """Return "refused" for an error in one line that names a file, else "traceback".
 
     Args:
@@ -94,8 +94,10 @@ def refusal(error: Exception, named: str) -> str:
         named: what the message must contain.
     """
     message = str(error)
-    told = isinstance(error, ValueError | OSError) and "\n" not in message and len(message) < 1_500
-    return "refused" if told and named in message else "traceback"
+    told = (
+        isinstance(error, ValueError | OSError) and message.isprintable() and len(message) < 1_500
+    )
+    return "refused" if told and all(str(name) in message for name in named) else "traceback"
 
 
 def table(outcomes: list[Outcome]) -> list[dict]:
@@ -105,8 +107,8 @@ def table(outcomes: list[Outcome]) -> list[dict]:
         here = [found for found in outcomes if found.kind == kind]
         counts = {name: sum(found.outcome == name for found in here) for name in (*GOOD, *BAD)}
         costs = {
-            "most memory (MB)": round(max(found.memory for found in here) / 2**20) or "",
-            "most processor time (s)": round(max(found.seconds for found in here), 1) or "",
+            "most memory (MB)": round(max(found.memory for found in here) / 2**20),
+            "most processor time (s)": f"{max(found.seconds for found in here):.2f}",
         }
         rows.append({"fault": kind, "cases": len(here)} | counts | costs)
     return rows

@@ -243,7 +243,7 @@ def damage(work: Path, seed: int, count: int) -> list[Outcome]:
                 with contextlib.redirect_stdout(io.StringIO()):
                     reader(folder)
             except Exception as error:
-                found = refusal(error, str(folder / name))
+                found = refusal(error, folder, Path(name).name)
                 if found != "refused" or not number:
                     return Outcome(name, found, f"case {number}: {type(error).__name__}: {error}")
                 outcome = found
