@@ -61,7 +61,7 @@ def main():
             for batch in args.batch_sizes
         },
     }
-    medians = timing.in_processes(contenders, rounds=args.rounds)
+    medians = timing.medians(timing.in_processes(contenders, rounds=args.rounds))
     timing.publish(
         "benchmark_prediction",
         [

@@ -87,7 +87,7 @@ def in_process(code, *, environment=None):
 
 
 def in_processes(contenders, *, rounds):
-    """Return the medians of what each contender, name -> Python source, prints in `in_process`.
+    """Return what each contender, name -> Python source, prints in `in_process`, a list a round.
 
     All are run once a round in turn, with nothing said of oneDNN.
     """
@@ -95,7 +95,7 @@ def in_processes(contenders, *, rounds):
     for _ in range(rounds):
         for name, code in contenders.items():
             printed[name].append(in_process(code, environment=default_environment()))
-    return medians(printed)
+    return printed
 
 
 def medians(measured):
@@ -103,6 +103,16 @@ def medians(measured):
     return {
         name: [statistics.median(column) for column in zip(*values, strict=True)]
         for name, values in measured.items()
+    }
+
+
+def ratios(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Return how many times as fast ours is, by rates round by round: median, lowest, highest."""
+    each = [left / right for left, right in zip(ours, theirs, strict=True)]
+    return {
+        "times as fast": statistics.median(each),
+        "at least": min(each),
+        "at most": max(each),
     }
 
 

@@ -5,7 +5,7 @@
 Deletion and insertion areas (`common/attribution/faithfulness.py`) of the maps of the first
 validation images, which are random ones. The score is the area under insertion less that under
 deletion: 0 by masking at random, higher is better. Intervals are Student's, over the images. The
-default of saliency.py was chosen by this table.
+default of saliency.py was chosen by such a table.
 """
 
 import numpy as np
@@ -78,7 +78,7 @@ def main(argv=None):
         table=table,
         sentences=[
             f"Over {len(images)} validation images from number {args.first} on, maps by "
-            f"{best['method']}, smoothed over {best['smoothing']} pixels, are the most faithful: "
+            f"{best['method']}, smoothing {best['smoothing']}, are the most faithful: "
             f"insertion less deletion {best['score']:.3f} [{best['95 % low']:.3f}, "
             f"{best['95 % high']:.3f}]."
         ],

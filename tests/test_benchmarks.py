@@ -32,6 +32,14 @@ def test_medians_are_taken_number_by_number():
     assert timing.medians({"x": [[1, 30], [2, 10], [9, 20]]}) == {"x": [2, 20]}
 
 
+def test_ratios_are_taken_within_each_round():
+    assert timing.ratios([2, 60, 8], [1, 20, 4]) == {
+        "times as fast": 2,
+        "at least": 2,
+        "at most": 3,
+    }
+
+
 def test_a_table_is_kept_with_the_machine_and_what_made_it(folder, capsys):
     timing.publish("benchmark_one", [{"way": "ours", "seconds": 0.123456789}])
     timing.publish("benchmark_two", [{"way": "ours", "seconds": 2}], title="The second")

@@ -180,6 +180,7 @@ def test_the_whole_report_in_order(project, capsys):
         ("data_notes", "Twins", {"rows": "copies", "share": 0.04309}),
         ("benchmark_loading", "Loading the data", {"way": "pandas", "seconds": 55.74}),
         ("self_training_dnn", "Self-training", {"unlabelled": 0.5, "difference": 0.01}),
+        ("saliency_methods", "Faithful maps", {"method": "LayerCAM", "score": 0.21}),
     ):
         output = results.study(name)
         output.add(name, title=title, table=[row], sentences=[f"{title} is doubtful."])

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from common import cli
 from common.data import photos, tracks, video
 from common.figures.predict import annotated, moments, photographs, timeline
-from common.labels import CLASS_NAMES, NUM_CLASSES
+from common.labels import CLASS_NAMES, IMAGE_SHAPE, NUM_CLASSES
 from common.outputs import Output
 from common.runs import records, storage
 
@@ -111,6 +111,8 @@ def _watch(args, source, find, writer, stopped):
     patience = max(tracks.PATIENCE, 2 * args.every / source.rate)
     tracker = tracks.Tracker(smoothing=args.smoothing, patience=patience)
     models, shown, seconds = _Models(args, FACES_AT_ONCE), [], 0.0
+    if source.camera:  # whose time runs while models are loaded
+        models.answers(np.zeros((1, *IMAGE_SHAPE), np.uint8))
     frames = tqdm(source.frames(), total=source.count, desc="frames", unit=" frames", disable=None)
     with contextlib.closing(writer), contextlib.closing(frames):
         for number, (seconds, colours) in enumerate(frames):
