@@ -147,6 +147,7 @@ common/
     page.html                     its template
 """
 
+import logging
 import os
 import signal
 import sys
@@ -175,3 +176,5 @@ if "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "Agg"
     # Matplotlib keeps its list of fonts beside the cached data, not in the user's home.
     os.environ.setdefault("MPLCONFIGDIR", os.path.join(PROJECT, "outputs", ".cache", "matplotlib"))
+    # Where that folder is somebody else's, it takes a temporary one and need not say so.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
