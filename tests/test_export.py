@@ -196,6 +196,20 @@ def test_a_run_that_is_not_finished_is_refused(trained_run, tmp_path):
     assert not out.exists()
 
 
+def test_the_page_says_what_is_known_of_a_run(trained_run, tmp_path):
+    run = records.read(trained_run)
+    right, n = run.metrics["accuracy"], run.metrics["n"]
+    assert f"Validation accuracy {right:.3f} [" in demo.about(run)["score"]
+    assert f"on {n} images that it was not trained on. The epoch kept" in demo.about(run)["score"]
+    copy = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    config = storage.read_json(copy / "config.json")
+    config["flags"] |= {"data": "sample", "validation": 0}
+    storage.write_json(copy / "config.json", config)
+    said = demo.about(records.read(copy))
+    assert said["drawn"]
+    assert said["score"].endswith("no score says how good it is.")
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Chromium with an empty page."""

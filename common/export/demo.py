@@ -47,19 +47,28 @@ def about(run: records.Run) -> dict:
     Raises:
         ValueError: its metrics.json lacks one of these.
     """
-    score = run.metrics
-    needed = ("n", "accuracy", "interval_95", "parameters")
-    kinds = {name: schema.METRICS[name] for name in needed}
-    schema.check(run.folder / "metrics.json", score, kinds, complete=True)
-    low, high = score["interval_95"]
+    architecture = registry.ARCHITECTURES[run.config["architecture"]]
+    drawn = run.config["flags"].get("data") == "sample"
     return {
         "name": records.display_name([run.folder]),
-        "title": registry.ARCHITECTURES[run.config["architecture"]].title.partition(",")[0],
-        "parameters": f"{score['parameters']:,}",
-        "accuracy": f"{score['accuracy']:.3f} [{low:.3f}, {high:.3f}]",
-        "wrong": round(100 * (1 - score["accuracy"])),
-        "images": f"{score['n']:,}",
-        "drawn": run.config["flags"].get("data") == "sample",
+        "title": architecture.title.partition(",")[0],
+        "score": score(run, "synthetic faces" if drawn else "images"),
+        "drawn": drawn,
         "weights": run.weights[:12],
         "command": run.command,
     }
+
+
+def score(run: records.Run, images: str) -> str:
+    """Return what is known of the accuracy of a run, in sentences."""
+    if not records.is_scored(run.folder):
+        return "It was trained on all its images, so that no score says how good it is."
+    kinds = {name: schema.METRICS[name] for name in ("n", "accuracy", "interval_95")}
+    schema.check(run.folder / "metrics.json", run.metrics, kinds, complete=True)
+    accuracy, (low, high) = run.metrics["accuracy"], run.metrics["interval_95"]
+    return (
+        f"Validation accuracy {accuracy:.3f} [{low:.3f}, {high:.3f}] (95 % interval) on "
+        f"{run.metrics['n']:,} {images} that it was not trained on. "
+        f"{records.caveat([run.folder])} So about {100 * (1 - accuracy):.0f} of 100 such images "
+        "are read wrong, and of other pictures probably more."
+    )
