@@ -156,8 +156,8 @@ PARTS = (  # title, introduction, sections
     ),
 )
 OVERVIEW = (  # rows of the sheet that shows the most in one picture: run or stage, start of a name
-    (("cnn", "curves"), ("confusion", "confusion")),
-    (("adversarial", "robustness"), ("filter_vis", "ascent_conv2d_1_")),
+    (("saliency", "saliency"), ("filter_vis", "classes")),
+    (("adversarial", "targets"), ("confusion", "confusion")),
 )
 BEGINNINGS = {  # flag of a run with the names of other runs -> what it means for this one
     "initial_weights": "It began with the weights of {} as that was then, not with random ones.",
