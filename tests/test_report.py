@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import report
-from common import cli, outputs
+from common import outputs
 from common.figures.report import overview
 from common.report import contents, page, results
 from common.runs import provenance, storage
@@ -28,7 +28,7 @@ LOOKERS = {
     "confusion": ("confusion", "mistakes"),
     "saliency": ("saliency",),
     "filter_vis": ("ascent_conv2d_1_step90", "classes"),
-    "adversarial": ("examples", "robustness"),
+    "adversarial": ("examples", "targets", "robustness"),
 }
 # Stands in for every script: notes how it was called, then writes what `project` told it to.
 FAKE = """
@@ -80,7 +80,6 @@ def project(tmp_path, monkeypatch):
     """A project folder of scripts that only pretend, with the run of a CNN in pretrained/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(provenance, "PROJECT", tmp_path)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     make_run(tmp_path / "template")
     (tmp_path / "template" / "x.png").write_bytes(PNG)
@@ -181,6 +180,7 @@ def test_the_whole_report_in_order(project, capsys):
         ("benchmark_loading", "Loading the data", {"way": "pandas", "seconds": 55.74}),
         ("self_training_dnn", "Self-training", {"unlabelled": 0.5, "difference": 0.01}),
         ("saliency_methods", "Faithful maps", {"method": "LayerCAM", "score": 0.21}),
+        ("faults", "Faults", {"fault": "killed", "survived": 1}),
     ):
         output = results.study(name)
         output.add(name, title=title, table=[row], sentences=[f"{title} is doubtful."])
@@ -206,7 +206,7 @@ def test_the_whole_report_in_order(project, capsys):
     of_runs_and_stages += ["Ascent_conv2d_1_step90", "Classes"]
     bonus = ", semi-supervised CNN (bonus 2.1)"
     of_runs_and_stages += [f"Ascent_conv2d_1_step90{bonus}", f"Classes{bonus}"]
-    of_runs_and_stages += ["Examples", "Robustness"]
+    of_runs_and_stages += ["Examples", "Targets", "Robustness"]
     assert [image["alt"] for image in images] == of_runs_and_stages
     assert all(image["src"].startswith("data:image/png;") for image in images)
     for published in ("0.69407", "0.41794", "67 of 80"):
