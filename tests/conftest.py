@@ -1,11 +1,21 @@
 """Small data and small runs that several test modules share."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from common.data import synthetic
 
 TRAIN_ROWS, TEST_ROWS = 210, 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible():
+    """Let scripts be interrupted where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

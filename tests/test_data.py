@@ -822,7 +822,7 @@ def test_every_row_is_equally_likely_to_be_held_out():
     assert counts.max() < 60 + 5 * 6.9
 
 
-@pytest.mark.parametrize("validation", [-1, 0, 6, 94, 100, 3000])
+@pytest.mark.parametrize("validation", [-1, 6, 94, 100, 3000])
 def test_a_split_with_too_few_rows_on_a_side_is_refused(validation):
     with pytest.raises(ValueError, match="at least 7 rows on each side"):
         splits.draw(small_faces(range(100)), seed=0, validation=validation)

@@ -50,7 +50,7 @@ def draw(faces: loading.Dataset, *, seed: int, validation: int = 3_000) -> Split
         ValueError: a side would have 1 to 6 rows, or no set of groups was found to fit.
     """
     num_rows = len(faces.train_images)
-    if 0 < validation < NUM_CLASSES or num_rows - validation < NUM_CLASSES:
+    if (validation != 0 and validation < NUM_CLASSES) or num_rows - validation < NUM_CLASSES:
         raise ValueError(
             f"expected at least {NUM_CLASSES} rows on each side of the split, found {validation} "
             f"for validation out of {num_rows:,} training rows; pass another size or more data"

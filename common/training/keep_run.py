@@ -37,8 +37,8 @@ class KeepRun(keras.callbacks.Callback):
     def restore(self, model):
         """Bring back the newest state, if any, and return the number of finished epochs.
 
-        A damaged one is named and passed over for the one before it. The best weights are written
-        again where they are this state's, as a kill may have come before that.
+        A damaged one is named and passed over for the one before it. The history, and the best weights
+        where they are this state's, are written again.
 
         Raises:
             ValueError: there were finished epochs, and none of them can be gone on from.
@@ -53,6 +53,8 @@ class KeepRun(keras.callbacks.Callback):
             done = len(self.history)
             if problem:
                 print(f"{problem}: passed over, going on after epoch {done}.")
+            # A kill may have come after the state and before what follows it.
+            storage.write_table(self.folder / "history.csv", self.history)
             if self.best["epoch"] == done:
                 checkpoints.save(self.folder / "model.keras", model, self.architecture)
             return done
