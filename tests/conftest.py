@@ -12,7 +12,7 @@ TRAIN_ROWS, TEST_ROWS = 210, 20
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible():
-    """Let scripts be interrupted where the tests run in the background of a shell, which ignores it."""
+    """Let scripts be interrupted also where a shell ignores it, as for jobs in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -37,8 +37,8 @@ class KeepRun(keras.callbacks.Callback):
     def restore(self, model):
         """Bring back the newest state, if any, and return the number of finished epochs.
 
-        A damaged one is named and passed over for the one before it. The history, and the best weights
-        where they are this state's, are written again.
+        A damaged one is named and passed over for the one before it. The history, and the best
+        weights where they are this state's, are written again.
 
         Raises:
             ValueError: there were finished epochs, and none of them can be gone on from.
