@@ -14,13 +14,13 @@ def test_targets_are_the_stated_mixture_and_are_not_asked_for_twice(
 ):
     images = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     labels = np.array([0, 1, 2, 3, 4, 6])
-    mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
+    mixed = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.7)
     asked = prediction.predict(checkpoints.load(trained_run)[0], images, views=10)
-    expected = 0.75 * batches.soft_labels(labels) + 0.25 * asked
+    expected = 0.3 * batches.soft_labels(labels) + 0.7 * asked
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
     monkeypatch.setattr(prediction, "predict", None)
-    again = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.25)
+    again = distillation.targets(tmp_path, [trained_run], images, labels, weight=0.7)
     np.testing.assert_array_equal(again, mixed)
 
 
