@@ -209,6 +209,8 @@ def is_fer2013(data_hash: str | None, images: np.ndarray) -> bool:
         images: those that it held out, uint8 (m, 48, 48), of which 200 are looked at; if there are
             none, only our own copy of the data is recognised.
     """
+    if not FER2013.exists():
+        return False
     arrays = storage.read_arrays(FER2013)
     if not len(images):
         return str(arrays["data_hash"]) == data_hash

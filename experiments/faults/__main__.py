@@ -22,7 +22,7 @@ from common.report import results
 
 COUNTS = {  # what of each: in full, and in a few seconds
     "kills": (10, 3),  # of each training; in short of the first alone
-    "disks": (6, 1),
+    "disks": (6, 2),
     "files": (10_000, 300),
     "bombs": (1, 9),  # every one, every ninth
     "records": (600, 120),

@@ -23,7 +23,7 @@ class Outcome:
     kind: str
     outcome: str
     note: str = ""  # on what is bad, with which the fault can be made again
-    memory: float = 0  # bytes at the worst moment
+    memory: float = 0  # bytes at the worst moment, beyond those before
     seconds: float = 0  # of processor time
 
 
@@ -67,9 +67,9 @@ def _work(check, first, count, sender):
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + ROOM, resource.RLIM_INFINITY))
     for number in range(first, count):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts here
-        began = time.process_time()
+        began, held = time.process_time(), _memory("VmRSS")
         found = check(number)
-        memory, seconds = _memory("VmHWM"), time.process_time() - began
+        memory, seconds = _memory("VmHWM") - held, time.process_time() - began
         outcome, note = found.outcome, found.note
         if outcome in GOOD and (memory > MEMORY or seconds > SECONDS):
             outcome = "over the limits"
