@@ -28,7 +28,7 @@ LOOKS = {
         "2",
     ),
     "adversarial": (
-        *(*MODEL, "--figures", "examples", "robustness", "--attack", "pgd", "noise"),
+        *(*MODEL, "--figures", "examples", "robustness", "--attack", "fgsm", "pgd"),
         *("--images", "0", "--faces", "2", "--curve", "1", "--steps", "2"),
     ),
 }
