@@ -889,6 +889,17 @@ def test_a_split_of_other_data_is_refused():
         agreement.check(drawn, other)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_message_about_members_with_endless_names_is_short(tmp_path, count):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for number in range(count):
+            archive.addfile(tarfile.TarInfo("a" * 5_000 + f"{number}.txt"), io.BytesIO())
+    with pytest.raises(ValueError, match=r"a\.tar\.gz") as caught:
+        loading.load(path, cache=tmp_path / "cache")
+    assert len(str(caught.value)) < 1_000
+
+
 def test_what_a_message_shows_of_a_file_is_short_and_printable(tmp_path):
     source = tmp_path / "source"
     long = as_zip({"train.csv": HOMEWORK_TRAIN}).replace(b"train.csv", b"\x1b[2J\n\x07xx", 1)

@@ -16,6 +16,7 @@ from common.data import archives, folders, pixels, tables
 from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.runs import provenance, storage
 
+LONGEST = 600  # characters shown of what is wrong with a file, whose name may be of any length
 DATA_FOLDER = provenance.PROJECT / "data"
 CACHE_FOLDER = provenance.PROJECT / "outputs" / ".cache"
 CACHE_FORMAT = "faces 2"
@@ -199,9 +200,10 @@ def _read_source(path, names):
         if images:
             empty = [problem for suffix, problem in others if suffix in folders.SUFFIXES]
             return folders.read_images(path, images, empty)
+    first = others[0][1][:LONGEST] if others else ""
     if len(others) == 1:
-        raise ValueError(others[0][1])
-    hint = f"; {others[0][1]}" if others else ""
+        raise ValueError(first)
+    hint = f"; {first}" if others else ""
     raise ValueError(f"{path}: expected a data set, found none in {len(others)} files{hint}")
 
 
