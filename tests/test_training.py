@@ -14,7 +14,7 @@ import pytest
 from common import outputs
 from common.data import pixels
 from common.models import blocks, checkpoints, registry
-from common.runs import resume, storage
+from common.runs import records, resume, storage
 from common.training import batches, precise_batch_norm, recipes
 
 ROOT = Path(__file__).parents[1]
@@ -326,3 +326,17 @@ def test_a_run_measured_on_other_rows_is_no_comparison(trained_run, small_data, 
     with pytest.raises(ValueError, match=r"expected the validation rows of this run, found others"):
         train_dnn.main([*flags, "--out", str(tmp_path / "refused")])
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_kill_between_the_state_and_the_history_loses_no_row(trained_run, small_data, tmp_path):
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    complete = records.load_history(run)
+    rows = (run / "history.csv").read_text().splitlines(keepends=True)
+    (run / "history.csv").write_text("".join(rows[:-1]))
+    for name in ("metrics.json", "predictions.npz", "manifest.json"):
+        (run / name).unlink()
+    import train_dnn
+
+    train_dnn.main(["--resume", "--data", str(small_data), "--out", str(run)])
+    assert records.load_history(run) == complete
+    assert storage.read_json(run / "metrics.json")["epochs"] == len(complete)
