@@ -123,8 +123,10 @@ def main(argv=None):
     # The model, the methods that suit it, and images that it never saw.
     model = checkpoints.load(args.model)[0]
     logits = prediction.logits_model(model)
-    names, left_out = choose_methods(args, convolutions=bool(engine.convolutions(logits)))
-    if {*names, args.mean_map} & {*layered}:
+    convolutions = bool(engine.convolutions(logits))
+    names, left_out = choose_methods(args.method, convolutions=convolutions)
+    averaged_by = args.mean_map or (registry.DEFAULT if convolutions else "gradient")
+    if {*names, averaged_by} & {*layered}:
         engine.convolution(logits, args.layer)
     images, labels = load_held_out(args)
     options = engine.Options(args.samples, args.seed, args.layer, args.smoothing)
@@ -156,14 +158,14 @@ def main(argv=None):
         output.show("covered_mouths", covered_mouths, covered)
 
     # Where the model looks for each emotion.
-    if args.mean_map != "none":
+    if averaged_by != "none":
         averaged = maps.mean_maps(
             logits,
             images,
             labels,
             options,
             run=str(args.model),
-            method=args.mean_map,
+            method=averaged_by,
             faces_per_class=args.faces_per_class,
         )
         output.show("mean_map", mean_map, averaged)
@@ -171,14 +173,10 @@ def main(argv=None):
     output.finish(f"See what its filters look for: python filter_vis.py --model {args.model}")
 
 
-def choose_methods(args, *, convolutions):
-    """Return (methods that suit the model, those that were asked for but do not).
-
-    What was not asked for, method and mean map, is filled in.
-    """
+def choose_methods(asked, *, convolutions):
+    """Return (methods that suit the model, those that were asked for but do not)."""
     default = registry.DEFAULT if convolutions else registry.DEFAULT_OF_ANY
-    args.mean_map = args.mean_map or (registry.DEFAULT if convolutions else "gradient")
-    names = list(dict.fromkeys(args.method or [default]))
+    names = list(dict.fromkeys(asked or [default]))
     if "all" not in names:
         return names, []
     left_out = [] if convolutions else registry.by_convolution()

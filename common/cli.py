@@ -399,11 +399,28 @@ def run(main: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
+def signals_to(handler: Callable, *names: str) -> Iterator[None]:
+    """Let a handler take signals by name; those that are ignored or not known here are left alone.
+
+    What is ignored stays so: that is how `nohup` works.
+    """
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    previous = {kind: signal.getsignal(kind) for kind in known}
+    try:
+        for kind in known:
+            if previous[kind] != signal.SIG_IGN:
+                signal.signal(kind, handler)
+        yield
+    finally:
+        for kind in known:
+            signal.signal(kind, previous[kind])
+
+
+@contextlib.contextmanager
 def soft_stop() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether Ctrl-C was pressed or an end asked for meanwhile.
 
-    SIGTERM and SIGHUP count like Ctrl-C. The second time it is a KeyboardInterrupt at once. What is
-    ignored stays so: that is how `nohup` works.
+    SIGTERM and SIGHUP count like Ctrl-C. The second time it is a KeyboardInterrupt at once.
     """
     asked: list[int] = []
 
@@ -412,17 +429,8 @@ def soft_stop() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.append(signum)
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not known to Windows
-    ends = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {end: signal.getsignal(end) for end in ends}
-    try:
-        for end in ends:
-            if previous[end] != signal.SIG_IGN:
-                signal.signal(end, note)
+    with signals_to(note, "SIGINT", "SIGTERM", "SIGHUP"):
         yield lambda: bool(asked)
-    finally:
-        for end in ends:
-            signal.signal(end, previous[end])
 
 
 class _Interruption:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import archives, folders, pixels, tables
+from common.data import archives, folders, foreign, pixels, tables
 from common.labels import CLASS_NAMES, NUM_CLASSES
 from common.runs import provenance, storage
 
@@ -200,7 +200,7 @@ def _read_source(path, names):
         if images:
             empty = [problem for suffix, problem in others if suffix in folders.SUFFIXES]
             return folders.read_images(path, images, empty)
-    first = others[0][1][:LONGEST] if others else ""
+    first = foreign.printable(others[0][1], LONGEST) if others else ""
     if len(others) == 1:
         raise ValueError(first)
     hint = f"; {first}" if others else ""

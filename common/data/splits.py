@@ -209,13 +209,27 @@ def is_fer2013(data_hash: str | None, images: np.ndarray) -> bool:
         images: those that it held out, uint8 (m, 48, 48), of which 200 are looked at; if there are
             none, only our own copy of the data is recognised.
     """
-    if not FER2013.exists():
-        return False
-    arrays = storage.read_arrays(FER2013)
-    if not len(images):
-        return str(arrays["data_hash"]) == data_hash
-    known = matching.Fingerprints(arrays["exact"], arrays["outline"])
+    known, own = _read_images(FER2013)
+    if known is None or not len(images):
+        return known is not None and own == data_hash
     return matching.share_known(known, images[:200]) > 0.5
+
+
+def _read_images(path):
+    """Return (fingerprints, hash of their data) as `save_images` wrote them, or (None, None)."""
+    try:
+        arrays = storage.read_arrays(path)
+        exact, outline, data_hash = (arrays[name] for name in ("exact", "outline", "data_hash"))
+    except (OSError, ValueError, KeyError):  # none, damaged or something else
+        return None, None
+    if (
+        data_hash.shape
+        or (exact.dtype, outline.dtype) != (np.uint64, np.uint64)
+        or exact.ndim != 1
+        or outline.shape != (len(exact), matching.WORDS)
+    ):
+        return None, None
+    return matching.Fingerprints(exact, outline), str(data_hash)
 
 
 def save_images(folder: Path, dataset: loading.Dataset) -> None:
@@ -236,20 +250,10 @@ def load_images(run: Path | str, split: Split, dataset: loading.Dataset) -> matc
         ValueError: there is nothing, so that only the run's own data will do, which these are not.
     """
     for folder in (Path(run), *Path(run).parents[:2]):
-        try:
-            arrays = storage.read_arrays(folder / IMAGES)
-            exact, outline, found = (arrays[name] for name in ("exact", "outline", "data_hash"))
-        except (OSError, ValueError, KeyError):  # none, damaged or something else: look further up
-            continue
-        if found.shape or str(found) != split.data_hash:
-            continue
-        if (
-            (exact.dtype, outline.dtype) == (np.uint64, np.uint64)
-            and exact.ndim == 1
-            and outline.shape == (len(exact), matching.WORDS)
-        ):
-            check_inside(folder / IMAGES, split, len(exact))
-            return matching.Fingerprints(exact, outline)
+        known, data_hash = _read_images(folder / IMAGES)
+        if known is not None and data_hash == split.data_hash:
+            check_inside(folder / IMAGES, split, len(known.exact))
+            return known
     raise ValueError(
         f"{run}: expected the data it was trained on (hash {split.data_hash[:16]}), found "
         f"{dataset.data_hash[:16]} in {dataset.source}, and no {IMAGES} of the run to find its "

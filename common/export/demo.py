@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import jinja2
 import keras
 
 from common.export import steps
 from common.labels import CLASS_NAMES, IMAGE_SIZE
 from common.models import registry
-from common.runs import records, schema, storage
+from common.report import page
+from common.runs import records, schema
 
 PATCH, STRIDE = 8, 4  # pixels, of the occlusion map, as in `attribution/occlusion.py`
 
@@ -27,18 +27,8 @@ def write(path: Path, model: keras.Model, run: records.Run) -> int:
         "stride": STRIDE,
         **description,
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("demo.html").render(
-        network=network, weights=weights, about=about(run)
-    )
-    storage.write_text(path, text)
-    return len(text.encode())
+    content = {"network": network, "weights": weights, "about": about(run)}
+    return page.fill(Path(__file__).with_name("demo.html"), path, content)
 
 
 def about(run: records.Run) -> dict:

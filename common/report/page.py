@@ -98,14 +98,19 @@ def write(path: Path, **content) -> int:
             if block["kind"] in counts:
                 counts[block["kind"]] += 1
                 block["number"] = counts[block["kind"]]
+    return fill(Path(__file__).with_name("page.html"), path, content)
+
+
+def fill(template: Path, path: Path, content: dict) -> int:
+    """Write a Jinja template, filled with its content and escaped; return how many bytes it has."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(template.parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("page.html").render(content)
+    text = environment.get_template(template.name).render(content)
     storage.write_text(path, text)
     return len(text.encode())
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import cli
 from common.data.pixels import to_inputs
 from common.models import blocks, prediction, registry
 from common.training import (
@@ -91,7 +92,7 @@ def fit(
         last_step=recipe.epochs * steps,
     )
     try:
-        with _ends_as_interrupt():
+        with cli.signals_to(_interrupt, "SIGTERM", "SIGHUP"):
             model.fit(
                 remaining,
                 initial_epoch=done,
@@ -163,26 +164,9 @@ def _callbacks(folder, plan, model, data, validation):
     return callbacks, keeper
 
 
-@contextlib.contextmanager
-def _ends_as_interrupt():
-    """Let SIGTERM and SIGHUP end training like Ctrl-C, so that the last words can be said.
-
-    What is ignored stays so: that is how `nohup` works.
-    """
-
-    def interrupt(signum, frame):
-        interrupted = signal.getsignal(signal.SIGINT)
-        if not callable(interrupted):  # ignored, as in a background job of a shell
-            raise KeyboardInterrupt
-        interrupted(signum, frame)
-
-    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    previous = {end: signal.getsignal(end) for end in ends}
-    try:
-        for end in ends:
-            if previous[end] != signal.SIG_IGN:
-                signal.signal(end, interrupt)
-        yield
-    finally:
-        for end in ends:
-            signal.signal(end, previous[end])
+def _interrupt(signum, frame):
+    """End training like Ctrl-C, so that the last words can be said."""
+    interrupted = signal.getsignal(signal.SIGINT)
+    if not callable(interrupted):  # ignored, as in a background job of a shell
+        raise KeyboardInterrupt
+    interrupted(signum, frame)

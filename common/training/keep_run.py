@@ -137,10 +137,11 @@ class KeepRun(keras.callbacks.Callback):
             flush=True,
         )
         if records.collapsed(self.history):
+            kept = "" if self.last else ": such epochs are not kept"
             print(
                 "Warning: the accuracy under PGD has fallen to less than half, catastrophic "
-                "overfitting: such epochs are not kept. If it does not recover, start again with "
-                "a lower --learning-rate or a smaller --adversarial-training.",
+                f"overfitting{kept}. If it does not recover, start again with a lower "
+                "--learning-rate or a smaller --adversarial-training.",
                 flush=True,
             )
 
