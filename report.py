@@ -26,19 +26,19 @@ from common.report import contents
 def build_parser():
     """Return the flags of this script."""
     options = cli.parser(__doc__)
-    for key, (name, _) in contents.MODELS.items():
+    for key, network in contents.MODELS.items():
         options.add_argument(
             f"--{key.replace('_', '-')}",
             metavar="RUN",
             type=Path,
-            default=cli.of_project(f"pretrained/{key}"),
-            help=f"run of the {name} (default: %(default)s)",
+            default=cli.of_project(network.run),
+            help=f"run of the {network.name} (default: %(default)s)",
         )
     cli.add_data(options)
     cli.add_out(options, __file__)
     cli.add_seed(options)
     options.add_argument(
-        "--from-scratch", action="store_true", help="train the three runs first, into --out"
+        "--from-scratch", action="store_true", help="train all runs first, into --out"
     )
     options.add_argument(
         "--epochs", metavar="N", type=cli.positive, help="of each training (default: the scripts')"
@@ -70,8 +70,8 @@ def main(argv=None):
     from common.report import page, sections
     from common.sweep import stages
 
-    for key, expected in contents.ARCHITECTURES.items():
-        agreement.check_architecture(models[key], expected)
+    for key, network in contents.MODELS.items():
+        agreement.check_architecture(models[key], network.architecture)
 
     flags = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--no-run"]
     output = outputs.Output(args.out, command=shlex.join(["python", "report.py", *flags]))
@@ -99,22 +99,21 @@ def main(argv=None):
 
 
 def _training(args, models):
-    """Return the stages that train the three runs, in order."""
+    """Return the stages that train the runs, in order."""
     from common.sweep.stages import Stage
 
     flags = ["--seed", str(args.seed)]
     flags += [] if args.data is None else ["--data", args.data]
     flags += [] if args.epochs is None else ["--epochs", str(args.epochs)]
-    ceiling = {"semi_supervised": ["--ceiling", str(models["cnn"])]}
     return [
         Stage(
             key,
             models[key],
-            [script, *flags, *ceiling.get(key, [])],
-            reads=(models["cnn"],) if key in ceiling else (),
+            [word.format(**models) for word in network.training] + flags,
+            reads=tuple(run for other, run in models.items() if f"{{{other}}}" in network.training),
             trains=True,
         )
-        for key, (_, script) in contents.MODELS.items()
+        for key, network in contents.MODELS.items()
     ]
 
 
@@ -125,6 +124,8 @@ def _looking(args, models):
     flags = ["--seed", str(args.seed)]
     flags += [] if args.data is None else ["--data", args.data]
     parts = ("--part", "ascent", "outputs", "classes")
+    attack = ("--figures", "robustness", "--attack", contents.ATTACK)
+    gradient = ("--method", "gradient", "--no-check", "--mean-map", "none", "--covered", "0")
     return [
         Stage(
             name,
@@ -138,6 +139,19 @@ def _looking(args, models):
             ("filter_vis", "filter_vis.py", "cnn", *parts),
             ("filter_vis_semi_supervised", "filter_vis.py", "semi_supervised", *parts),
             ("adversarial", "adversarial.py", "cnn"),
+            *(
+                (f"adversarial_{key}", "adversarial.py", key, *attack)
+                for key in models
+                if key != "cnn"
+            ),
+            *(
+                (f"{name}_{key}", script, key, *more)
+                for name, script, *more in (
+                    ("saliency", "saliency.py", *gradient),
+                    ("classes", "filter_vis.py", "--part", "classes"),
+                )
+                for key in ("compact", "robust")
+            ),
         )
     ]
 

@@ -131,6 +131,8 @@ common/
       transfer.py                 other models on the same adversarial images
       tiles.py                    faces as small captioned pictures
     report/                       report.py
+      all_curves.py               accuracy of all networks under attack
+      all_matrices.py             confusion of all networks
       overview.py                 the most telling figures on one sheet
   sweep/                          many runs, from one machine to a cluster
     stages.py                     scripts with their flags, and bringing them to their end

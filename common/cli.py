@@ -391,6 +391,7 @@ def run(main: Callable[[], None]) -> None:
         else:
             status, said, failed = 2, f"{Path(sys.argv[0]).name}: {told}", False
     finally:
+        interruption.over = True
         silence.end(show=failed)
     if said:
         print(said, file=sys.stderr)
@@ -434,11 +435,14 @@ def soft_stop() -> Iterator[Callable[[], bool]]:
 
 
 class _Interruption:
-    """Turns Ctrl-C into a KeyboardInterrupt and remembers it; one right after it is passed over."""
+    """Turns Ctrl-C into a KeyboardInterrupt and remembers it.
+
+    One right after it is passed over, and so is one when the script is `over`.
+    """
 
     def __init__(self):
         """Listen, unless the signal is ignored, as in a background job of a shell."""
-        self.last = -math.inf
+        self.last, self.over = -math.inf, False
         with contextlib.suppress(ValueError):  # only the main thread may listen
             if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
                 signal.signal(signal.SIGINT, self._interrupt)
@@ -450,6 +454,8 @@ class _Interruption:
 
     def _interrupt(self, *_):
         """Interrupt the script, but not what it says to the last interruption."""
+        if self.over:  # nothing is left that could be interrupted
+            return
         before, self.last = self.last, time.monotonic()
         if self.last - before > 2:
             raise KeyboardInterrupt

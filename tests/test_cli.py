@@ -199,6 +199,17 @@ def test_an_interruption_is_one_word_whatever_a_library_makes_of_it(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_of_a_script_that_is_done_changes_nothing(tmp_path):
+    body = (
+        "import atexit, os, signal\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "print('done')\n"
+    )
+    result = run_script(tmp_path, body)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interruption_before_the_imports_are_done_gives_no_traceback():
     probe = (
         "import os, runpy, signal, sys\n"

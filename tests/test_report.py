@@ -63,7 +63,8 @@ for name in orders["shows"]:
     title = name.capitalize()
     output.add(
         name, title=title, caption=f"How to read {{name}}.", figure=template / "x.png",
-        table=[{{"class": "fear", "share": 0.25, "hidden": 7}}], columns=("class", "share"),
+        table=[{{"class": "fear", "share": 0.25, "hidden": 7}} | orders.get("row", {{}})],
+        columns=("class", "share"),
         sentences=["Faces look alike."],
     )
 output.add("untitled", table=[{{"secret": 1}}], arrays={{"a": [1]}})
@@ -84,8 +85,10 @@ def project(tmp_path, monkeypatch):
     make_run(tmp_path / "template")
     (tmp_path / "template" / "x.png").write_bytes(PNG)
     orders = {name: {"trains": False, "shows": shown} for name, shown in LOOKERS.items()}
-    for _, script in contents.MODELS.values():
-        orders[Path(script).stem] = {"trains": True, "shows": ["curves", "layers"]}
+    row = {"attack": "pgd", "in_8_bits": "no", "size_255": 2, "all": 0.31, "standard_error": 0.1}
+    orders["adversarial"]["row"] = row
+    for network in contents.MODELS.values():
+        orders[Path(network.training[0]).stem] = {"trains": True, "shows": ["curves", "layers"]}
     for name in orders:
         (tmp_path / f"{name}.py").write_text(FAKE.format(root=str(ROOT)), encoding="utf-8")
     storage.write_json(tmp_path / "orders.json", orders)
@@ -175,6 +178,8 @@ def test_the_whole_report_in_order(project, capsys):
     output.add("ledger", title="Pseudo-labels", table=[{"class": "sad", "right": 0.6544}])
     output.say("The student is level.")
     output.finish()
+    make_run(project / "pretrained" / "ensemble" / "compact_0", weights=b"compact")
+    make_run(project / "pretrained" / "robust", weights=b"robust")
     for name, title, row in (
         ("data_notes", "Twins", {"rows": "copies", "share": 0.04309}),
         ("benchmark_loading", "Loading the data", {"way": "pandas", "seconds": 55.74}),
@@ -202,11 +207,16 @@ def test_the_whole_report_in_order(project, capsys):
     images = seen.all("img")
     of_runs_and_stages = ["Loss and accuracy of the CNN by epoch"]
     of_runs_and_stages += ["Loss and accuracy of the DNN by epoch", "CNN and DNN side by side"]
-    of_runs_and_stages += ["Confusion", "Mistakes", "Saliency"]
+    of_runs_and_stages += ["Confusion", "Mistakes", "Confusion of all networks", "Saliency"]
     of_runs_and_stages += ["Ascent_conv2d_1_step90", "Classes"]
     bonus = ", semi-supervised CNN (bonus 2.1)"
     of_runs_and_stages += [f"Ascent_conv2d_1_step90{bonus}", f"Classes{bonus}"]
     of_runs_and_stages += ["Examples", "Targets", "Robustness"]
+    of_runs_and_stages += ["Accuracy of all networks under attack"]
+    of_runs_and_stages += ["compact CNN and robust compact CNN side by side"]
+    for names in (("Saliency",), ("Ascent_conv2d_1_step90", "Classes")):
+        for network in ("compact CNN", "robust compact CNN"):
+            of_runs_and_stages += [f"{name}, {network}" for name in names]
     assert [image["alt"] for image in images] == of_runs_and_stages
     assert all(image["src"].startswith("data:image/png;") for image in images)
     for published in ("0.69407", "0.41794", "67 of 80"):
@@ -217,6 +227,8 @@ def test_the_whole_report_in_order(project, capsys):
     assert "began with the weights of one, two" in seen.text
     assert "learned from the answers of cnn_of_then as" in seen.text
     assert "right on 62.5% and the DNN on 62.5%" in seen.text
+    assert "They differ most in" in seen.text
+    assert "in spite of PGD of 2/255: CNN 0.31, DNN 0.31, semi-supervised CNN 0.31" in seen.text
     assert "How to read saliency." in seen.text
     assert "Twins is doubtful." in seen.text
     assert "0.654" in seen.text
@@ -296,7 +308,7 @@ def test_a_missing_run_is_a_gap_with_its_command(project):
     assert "Missing: the DNN, runs/dnn." in seen.text
     for command in (
         "python train_dnn.py --seed 0 --out runs/dnn",
-        "python semi_supervised.py --seed 0 --ceiling pretrained/cnn --out pretrained/semi_super",
+        "python semi_supervised.py --ceiling pretrained/cnn --seed 0 --out pretrained/semi_super",
         "python report.py --dnn runs/dnn",
         "python -m benchmarks.training",
         "python -m experiments.honest_data",
@@ -396,7 +408,7 @@ def test_a_stage_that_fails_leaves_a_gap_and_status_1(project, capsys):
     with pytest.raises(SystemExit) as stopped:
         report.main([])
     assert stopped.value.code == 1
-    assert "[2/5] saliency: ValueError: it <b>broke</b> (" in capsys.readouterr().out
+    assert "[2/13] saliency: ValueError: it <b>broke</b> (" in capsys.readouterr().out
     text = Path("outputs/report/report.html").read_text(encoding="utf-8")
     assert "ValueError: it &lt;b&gt;broke&lt;/b&gt;" in text
     assert "ValueError" in Path("outputs/report/saliency.errors.log").read_text()
@@ -414,20 +426,24 @@ def test_from_scratch_trains_in_order_and_goes_on_where_it_stopped(project, caps
     assert started[:3] == [
         "train_cnn --seed 5 --data faces --epochs 3 --out full/cnn",
         "train_dnn --seed 5 --data faces --epochs 3 --out full/dnn",
-        "semi_supervised --seed 5 --data faces --epochs 3 --ceiling full/cnn "
+        "semi_supervised --ceiling full/cnn --seed 5 --data faces --epochs 3 "
         "--out full/semi_supervised",
     ]
-    assert "[7/8] filter_vis_semi_supervised: waits for full/semi_supervised" in (
+    assert started[4].endswith(
+        "--epochs 12 --initial-weights full/compact --adversarial-training 2 "
+        "--seed 5 --data faces --epochs 3 --out full/robust"
+    )
+    assert "[9/18] filter_vis_semi_supervised: waits for full/semi_supervised" in (
         capsys.readouterr().out
     )
     change_orders(project, "semi_supervised", fails=False)
     seen = make_page(*argv, out="full")
     again = calls(project)[len(started) :]
     assert again[0] == f"{started[2]} --resume"
-    assert [line.split()[0] for line in again] == ["semi_supervised", "filter_vis"]
+    assert [line.split()[0] for line in again] == ["semi_supervised", "filter_vis", "adversarial"]
     assert "full/semi_supervised , seed 77" in seen.text
     make_page(*argv, out="full")
-    assert len(calls(project)) == len(started) + 2
+    assert len(calls(project)) == len(started) + 3
 
 
 def test_the_scripts_know_the_flags_of_their_stages():
@@ -435,7 +451,7 @@ def test_the_scripts_know_the_flags_of_their_stages():
     args = report.build_parser().parse_args(argv)
     models = {key: args.out / key for key in contents.MODELS}
     planned = [*report._training(args, models), *report._looking(args, models)]
-    assert len(planned) == 8
+    assert len(planned) == 18
     for stage in planned:
         script, *flags = [*stage.arguments, "--out", str(stage.folder)]
         known = importlib.import_module(Path(script).stem).build_parser().parse_args(flags)

@@ -29,6 +29,7 @@ CLASS_COLOURS = dict(
     )
 )
 TRAINING, VALIDATION, ACCENT = "#0072B2", "#D55E00", "#009E73"
+SERIES = (TRAINING, VALIDATION, ACCENT, "#CC79A7", "#E69F00")  # of several things alike
 
 matplotlib.rcParams.update(
     {

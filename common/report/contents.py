@@ -15,20 +15,56 @@ PUBLISHED = {  # what it says of its confusion matrix is in comparison.REPORT
     "dnn": {"score": "0.41794", "seconds": "about 20", "parameters": "1,996,167"},
     "semi_supervised": {"score": "lost"},
 }
-MODELS = {  # key -> name, script that trains it
-    "cnn": ("CNN", "train_cnn.py"),
-    "dnn": ("DNN", "train_dnn.py"),
-    "semi_supervised": ("semi-supervised CNN", "semi_supervised.py"),
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that the page is about."""
+
+    name: str
+    architecture: str
+    training: tuple[str, ...]  # script and flags; {KEY} stands for the run of another network
+    run: str  # of the project, unless another is named
+
+
+ATTACK = "pgd"  # under which all networks are compared
+COMPACT = ("train_cnn.py", "--architecture", "compact", "--batch-size", "128")
+MODELS = {
+    "cnn": Network("CNN", "cnn", ("train_cnn.py",), "pretrained/cnn"),
+    "dnn": Network("DNN", "dnn", ("train_dnn.py",), "pretrained/dnn"),
+    "semi_supervised": Network(
+        "semi-supervised CNN",
+        "cnn",
+        ("semi_supervised.py", "--ceiling", "{cnn}"),
+        "pretrained/semi_supervised",
+    ),
+    "compact": Network(
+        "compact CNN",
+        "compact",
+        (*COMPACT, "--augmentation", "strong", "--learning-rate", "0.1", "--epochs", "60"),
+        "pretrained/ensemble/compact_0",
+    ),
+    "robust": Network(
+        "robust compact CNN",
+        "compact",
+        (
+            *(*COMPACT, "--learning-rate", "0.03", "--epochs", "12"),
+            *("--initial-weights", "{compact}", "--adversarial-training", "2"),
+        ),
+        "pretrained/robust",
+    ),
 }
-ARCHITECTURES = {"cnn": "cnn", "dnn": "dnn", "semi_supervised": "cnn"}
 
 
 @dataclass(frozen=True)
 class Section:
     """One piece of a part of the page, made by the function of `sections` for its kind."""
 
-    kind: str  # "run", "comparison", "stage", "results" or "records"
-    name: str = ""  # of the run or stage, or a pattern for names of manifests in results/
+    kind: str  # "run", "comparison", "together", "stage", "results" or "records"
+    # Of the run or stage, of what networks are compared by, or a pattern for names of manifests in
+    # results/.
+    name: str = ""
+    beside: str = "cnn"  # run that a comparison sets the other against
     suffix: str = ""  # to every title
     left_out: tuple[str, ...] = ()  # outputs that stand elsewhere on the page
     commands: tuple[str, ...] = ()  # that make what is in results/
@@ -66,7 +102,7 @@ PARTS = (  # title, introduction, sections
         "surprise were recognised best, disgust, fear and sad worst; the first table sets its "
         "fractions beside ours. Compatible means that the 95 % interval of ours includes the "
         "report's.",
-        (Section("stage", "confusion"),),
+        (Section("stage", "confusion"), Section("together", "confusion")),
     ),
     (
         "Saliency maps",
@@ -113,7 +149,22 @@ PARTS = (  # title, introduction, sections
         "Adversarial images (bonus 2.3)",
         "The report left this section blank. A change that is too small to see, made for the "
         "purpose, turns one expression into another.",
-        (Section("stage", "adversarial"),),
+        (Section("stage", "adversarial"), Section("together", "robustness")),
+    ),
+    (
+        "A network that withstands",
+        "Adversarial training shows a network, instead of each training image, the worst that one "
+        "step of the gradient makes of it within two grey levels. It costs some accuracy on clean "
+        "images and buys a network that a change too small to see no longer fools. What it looks "
+        "at changes with it: the plain gradient, which looks like noise for the network that it "
+        "began with, follows the features of the face.",
+        (
+            Section("comparison", "robust", beside="compact"),
+            Section("stage", "saliency_compact", suffix=", compact CNN"),
+            Section("stage", "saliency_robust", suffix=", robust compact CNN"),
+            Section("stage", "classes_compact", suffix=", compact CNN"),
+            Section("stage", "classes_robust", suffix=", robust compact CNN"),
+        ),
     ),
     (
         "Past the report",

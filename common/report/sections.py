@@ -4,8 +4,12 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import outputs
+import numpy as np
+
+from common import comparison, outputs
+from common.figures.report import all_curves, all_matrices
 from common.figures.training import compared_runs, curves
+from common.labels import IMAGE_SHAPE
 from common.report import contents, page, results
 from common.runs import records
 from common.sweep import stages
@@ -29,6 +33,7 @@ def build(sources: Sources) -> dict:
     show = {
         "run": _run,
         "comparison": _comparison,
+        "together": _together,
         "stage": _stage,
         "results": _results,
         "records": _records,
@@ -65,7 +70,7 @@ def _manifest(stage):
     run = records.read(stage.folder)
     if (stage.folder / outputs.MANIFEST).exists():
         return outputs.read(stage.folder)
-    return _earlier(run, contents.MODELS[stage.name][0])
+    return _earlier(run, contents.MODELS[stage.name].name)
 
 
 def _earlier(run, name):
@@ -104,7 +109,7 @@ def _figure(stage, start):
 def _summary(sources):
     """Return a row a model: the report's numbers beside ours."""
     rows = []
-    for key, (name, _) in contents.MODELS.items():
+    for key, published in contents.PUBLISHED.items():
         try:
             run = records.read(sources.plan[key].folder).metrics
             ours = (
@@ -116,8 +121,8 @@ def _summary(sources):
             )
         except (ValueError, KeyError, TypeError):  # its part of the page says what is missing
             ours = ("missing", "", "", "", "")
-        report = [contents.PUBLISHED[key].get(fact, "not stated") for fact in FACTS]
-        row = {"model": name, "report: public score": report[0]}
+        report = [published.get(fact, "not stated") for fact in FACTS]
+        row = {"model": contents.MODELS[key].name, "report: public score": report[0]}
         row |= {"ours: held-out accuracy [95 %]": ours[0], "held-out images": ours[1]}
         for place, title in enumerate(("epoch kept", "seconds an epoch", "parameters"), 2):
             row[f"{title}, report"], row[f"{title}, ours"] = report[place], ours[place]
@@ -134,7 +139,7 @@ def _run(sources, section):
     except ValueError as error:
         train = [] if sources.trains else [stage.command]
         reason = sources.failures.get(section.name, error if stage.folder.exists() else "")
-        what = f"the {contents.MODELS[section.name][0]}, {stage.folder}"
+        what = f"the {contents.MODELS[section.name].name}, {stage.folder}"
         return [page.gap(what, [*train, sources.command], reason)]
     lines = []
     for flag, said in contents.BEGINNINGS.items():
@@ -145,14 +150,15 @@ def _run(sources, section):
         f"Caveat: {caveat}." for caveat in config.get("caveats") or config.get("stamps") or ()
     ]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
-    record = ["python", contents.MODELS[section.name][1], "--resume", "--out", str(stage.folder)]
+    script = contents.MODELS[section.name].training[0]
+    record = ["python", script, "--resume", "--out", str(stage.folder)]
     shown = _blocks(stage.folder, made, section, fill=shlex.join(record))
     return [*shown, page.sentences(lines)]
 
 
 def _comparison(sources, section):
-    """Return the CNN and another run side by side."""
-    names = {key: contents.MODELS[key][0] for key in ("cnn", section.name)}
+    """Return two runs side by side."""
+    names = {key: contents.MODELS[key].name for key in (section.beside, section.name)}
     named = {name: sources.plan[key].folder for key, name in names.items()}
     title = f"{' and '.join(named)} side by side"
     try:
@@ -167,6 +173,54 @@ def _comparison(sources, section):
     except (ValueError, KeyError, TypeError) as error:
         return [page.gap(title, [sources.command], error)]
     return _blocks(folder, output.record, section, fill=sources.command)
+
+
+def _together(sources, section):
+    """Return all networks in one figure: their confusion, or their accuracy under an attack."""
+    read, view = {
+        "confusion": (_answers, all_matrices),
+        "robustness": (_under_attack, all_curves),
+    }[section.name]
+    try:
+        compared, folders = read(sources)
+        output = outputs.Output(
+            sources.folder / f"{section.name}_of_all", command=sources.command, models=folders
+        )
+        output.show(section.name, view, compared)
+        output.finish()
+    except ValueError as error:
+        return [page.gap(view.TITLE, [sources.command], error)]
+    return _blocks(output.folder, output.record, section, fill=sources.command)
+
+
+def _answers(sources):
+    """Return network -> evaluation on the same validation rows, and the run folders."""
+    folders = [sources.plan[key].folder for key in contents.MODELS]
+    for run in folders:
+        records.read(run)
+    rows, labels, each = records.load_together(folders)
+    images = np.empty((0, *IMAGE_SHAPE), np.uint8)
+    return {
+        network.name: comparison.Evaluation(
+            name=network.name, rows=rows, labels=labels, probabilities=probabilities, images=images
+        )
+        for network, probabilities in zip(contents.MODELS.values(), each, strict=True)
+    }, folders
+
+
+def _under_attack(sources):
+    """Return network -> its accuracy under one attack at each size, and the run folders."""
+    tables = {}
+    for key, network in contents.MODELS.items():
+        stage = sources.plan["adversarial" if key == "cnn" else f"adversarial_{key}"]
+        _manifest(stage)  # says what is wrong, if anything is
+        columns = ("attack", "in_8_bits", *all_curves.NUMBERS)
+        tables[network.name] = [
+            {column: float(row[column]) for column in all_curves.NUMBERS}
+            for row in page.read_table(stage.folder / "robustness.csv", columns)
+            if (row["attack"], row["in_8_bits"]) == (contents.ATTACK, "no")
+        ]
+    return tables, [sources.plan[key].folder for key in contents.MODELS]
 
 
 def _stage(sources, section):
