@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from common.labels import CLASS_NAMES
+from common.models import checkpoints
 from common.report import results
-from common.runs import storage
+from common.runs import records, storage
 from common.sweep import engine
-from experiments import honest_data, self_training, time_to_accuracy
+from experiments import honest_data, publish, self_training, time_to_accuracy
 
 
 @pytest.fixture
@@ -117,3 +118,32 @@ def test_a_study_of_data_without_twins_says_so(study, small_data, tmp_path, monk
     named = [entry["name"] for entry in made["outputs"] if "table" in entry["files"]]
     assert named == ["data_noise", "data_classes"]
     assert (study.folder / "data_notes.txt").is_file()
+
+
+def test_a_published_run_is_small_and_measured_again(trained_run, small_data, tmp_path, capsys):
+    out = tmp_path / "published"
+    flags = ["--model", str(trained_run), "--data", str(small_data), "--out", str(out)]
+    publish.main([*flags, "--bits", "6"])
+    assert "validation images" in capsys.readouterr().out
+    before, after = (checkpoints.load(run)[0].get_weights() for run in (trained_run, out))
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_allclose(new, old, rtol=2**-6, atol=0)
+        assert not np.array_equal(new, old) or not old.any() or (old == 1).all()
+    run = records.read(out)  # refuses weights that metrics.json did not measure
+    _, labels, probabilities = records.load_predictions(out)
+    assert run.metrics["accuracy"] == (probabilities.argmax(1) == labels).mean()
+    assert not np.array_equal(probabilities, records.load_predictions(trained_run)[2])
+    assert not (out / "state").exists()
+    assert not (out / "submission.csv").exists()
+    sizes = [(folder / "model.keras").stat().st_size for folder in (out, trained_run)]
+    assert sizes[0] < 0.6 * sizes[1]
+    with pytest.raises(ValueError, match="expected a new folder, found a run"):
+        publish.main(flags)
+    with pytest.raises(ValueError, match="--data: expected what"):
+        publish.main([*flags[:2], "--data", "sample", "--out", str(tmp_path / "other")])
+
+
+@pytest.mark.parametrize(("value", "bits", "expected"), [(1.3, 2, 1.5), (-0.011, 3, -0.01171875)])
+def test_a_weight_keeps_so_many_digits(value, bits, expected):
+    assert publish.rounded(np.float32(value), bits) == np.float32(expected)
+    assert publish.rounded(np.float32(0), bits) == 0

@@ -151,7 +151,7 @@ def test_bad_data_is_refused_before_tensorflow_is_loaded(script, tmp_path):
 
 def test_trained_weights_are_those_that_were_measured_and_stay_small():
     pretrained = ROOT / "pretrained"
-    folders = [pretrained / name for name in ("cnn", "dnn", "semi_supervised")]
+    folders = [pretrained / name for name in ("cnn", "dnn", "semi_supervised", "robust")]
     for folder in folders + cli.runs_in(pretrained / "ensemble"):
         run = records.read(folder)  # refuses weights with another SHA-256
         assert run.metrics["accuracy"] > 0.4
