@@ -52,7 +52,9 @@ def main(argv=None):
     checkpoints.save(args.out / "model.keras", model, run.config["architecture"])
     for name in COPIED:
         shutil.copyfile(args.model / name, args.out / name)
-    without_tests = replace(dataset, test_images=dataset.test_images[:0], test_ids=())
+    without_tests = replace(
+        dataset, test_images=dataset.test_images[:0], test_ids=dataset.test_ids[:0]
+    )
     measured = experiment.measure(args.out, without_tests, split)
     held_out = dataset.train_images[split.validation_rows]
     if len(held_out):

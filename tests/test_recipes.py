@@ -181,3 +181,5 @@ def test_a_run_with_all_of_it_goes_on_bit_for_bit_and_records_what_pgd_leaves(sm
     left = 1 - engine.fooled(model, attacked, labels, budget).mean()
     assert kept["pgd_accuracy"] == pytest.approx(left, abs=1e-5)
     assert storage.read_json(unbroken / "metrics.json")["best_epoch"] == kept["epoch"]
+    said = (unbroken / "observations.txt").read_text(encoding="utf-8")
+    assert f"images {kept['pgd_accuracy']:.3f} are recognised in spite of PGD" in said

@@ -54,6 +54,9 @@ def sentences(run: TrainedRun) -> list[str]:
             f"The validation loss is lowest at epoch {lowest['epoch']} "
             f"({lowest['validation_loss']:.3f}) and ends at {last:.3f}: {end}.",
         )
+    if "pgd_accuracy" in kept:
+        left = f"{kept['pgd_accuracy']:.3f}"
+        said.append(f"Of some validation images {left} are recognised in spite of PGD then.")
     return said
 
 
