@@ -8,7 +8,7 @@ Reads   finished runs (--cnn, --dnn, --semi-supervised) and, to look into them, 
 Writes  to --out: report.html, which holds all it shows and needs no network; overview.png, a sheet
         with the most telling figures; a folder for each script that was run, with manifest.json
         (command, weights, versions, seconds), and its log.
-Expect  about five minutes on two CPU cores the first time, seconds afterwards: what is finished,
+Expect  about ten minutes on two CPU cores the first time, seconds afterwards: what is finished,
         on the same weights, is not done again. --from-scratch trains first, which takes hours, and
         goes on where it was stopped. What is missing leaves a gap that names the command to fill
         it. If a script fails, the page is written all the same and the exit status is 1.

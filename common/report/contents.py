@@ -207,7 +207,7 @@ PARTS = (  # title, introduction, sections
     ),
 )
 OVERVIEW = (  # rows of the sheet that shows the most in one picture: run or stage, start of a name
-    (("saliency", "saliency"), ("filter_vis", "classes")),
+    (("saliency", "saliency"), ("classes_robust", "classes")),
     (("adversarial", "targets"), ("confusion", "confusion")),
 )
 BEGINNINGS = {  # flag of a run with the names of other runs -> what it means for this one
