@@ -110,9 +110,9 @@ def main(argv=None):
 
     output = Output(args.out, argv=argv, models=[*args.model, *args.versus])
     output.show("confusion", matrix, result)
-    output.show("calibration", calibration, result)
     if asked.comparable and against_report.table(result):
         output.show("report_comparison", against_report, result)
+    output.show("calibration", calibration, result)
     output.add("scores", title="Each expression", table=result.scores)
     output.add("summary", title="All rows together", table=result.summary)
     pages = {"mistakes": mistakes, "typical": typical}

@@ -221,7 +221,9 @@ def test_the_whole_report_in_order(project, capsys):
     assert all(image["src"].startswith("data:image/png;") for image in images)
     for published in ("0.69407", "0.41794", "67 of 80"):
         assert published in seen.text
-    assert "0.625 [0.470, 0.758]" in seen.text
+    ours = "Ours: 0.625 [0.470, 0.758] of 40 held-out images."
+    for score in ("0.69407, on the public half of the test images", "lost"):
+        assert f"The report: {score}. {ours}" in seen.text
     for sentence in ("Faces look alike.", "Caveat: leak: it saw them.", "The student is level."):
         assert sentence in seen.text
     assert "began with the weights of one, two" in seen.text

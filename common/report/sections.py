@@ -153,7 +153,19 @@ def _run(sources, section):
     script = contents.MODELS[section.name].training[0]
     record = ["python", script, "--resume", "--out", str(stage.folder)]
     shown = _blocks(stage.folder, made, section, fill=shlex.join(record))
-    return [*shown, page.sentences(lines)]
+    return [page.sentences(_scores(sources, section.name)), *shown, page.sentences(lines)]
+
+
+def _scores(sources, key):
+    """Return the report's score of a network and ours, in a sentence."""
+    published = contents.PUBLISHED[key]["score"]
+    run = records.read(sources.plan[key].folder).metrics
+    try:
+        ours = f"{page.interval(run['accuracy'], *run['interval_95'])} of {run['n']:,} held-out"
+    except (KeyError, TypeError):
+        return []
+    where = ", on the public half of the test images" if published[0].isdigit() else ""
+    return [f"The report: {published}{where}. Ours: {ours} images."]
 
 
 def _comparison(sources, section):
