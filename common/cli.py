@@ -1,5 +1,6 @@
 """The command line: flags that several scripts share, and errors in one line."""
 
+import _thread
 import argparse
 import contextlib
 import io
@@ -7,6 +8,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -446,6 +448,7 @@ class _Interruption:
         with contextlib.suppress(ValueError):  # only the main thread may listen
             if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
                 signal.signal(signal.SIGINT, self._interrupt)
+                sys.unraisablehook = self._interrupt_again
 
     @property
     def came(self):
@@ -459,6 +462,15 @@ class _Interruption:
         before, self.last = self.last, time.monotonic()
         if self.last - before > 2:
             raise KeyboardInterrupt
+
+    def _interrupt_again(self, unraisable):
+        """Interrupt once more if Python has dropped it, as it does whatever a finalizer raises."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            return sys.__unraisablehook__(unraisable)
+        self.last = -math.inf
+        again = threading.Timer(0.1, _thread.interrupt_main)
+        again.daemon = True
+        return again.start()
 
 
 def _one_line(error):

@@ -199,6 +199,22 @@ def test_an_interruption_is_one_word_whatever_a_library_makes_of_it(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_that_python_drops_comes_again(tmp_path):
+    body = (
+        "import signal, time\n"
+        "class Late:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.01)\n"
+        "late = Late()\n"
+        "del late\n"
+        "for _ in range(100):\n    time.sleep(0.1)\n"
+    )
+    result = run_script(tmp_path, body)
+    assert (result.returncode, result.stderr.strip()) == (130, "stopped")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interruption_of_a_script_that_is_done_changes_nothing(tmp_path):
     body = (
         "import atexit, os, signal\n"

@@ -186,7 +186,8 @@ def _after_kill(name, signal_name, status, process, before, after):
     if status is None:
         return Outcome(kind, "hang", f"{name}, {signal_name}")
     if "Traceback" in said or status == 1:
-        return Outcome(kind, "traceback", f"{name}, {signal_name}: {said[-600:]}")
+        shown = said[max(said.find("Traceback") - 200, -600) :][:900]
+        return Outcome(kind, "traceback", f"{name}, {signal_name}: {shown}")
     if lost:
         return Outcome(kind, "lost epoch", f"{name}, {signal_name}: {lost} of {before}")
     return Outcome(kind, "unharmed")
