@@ -464,13 +464,17 @@ class _Interruption:
             raise KeyboardInterrupt
 
     def _interrupt_again(self, unraisable):
-        """Interrupt once more if Python has dropped it, as it does whatever a finalizer raises."""
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            return sys.__unraisablehook__(unraisable)
-        self.last = -math.inf
-        again = threading.Timer(0.1, _thread.interrupt_main)
-        again.daemon = True
-        return again.start()
+        """Interrupt once more if Python has dropped it, as it does whatever a finalizer raises.
+
+        After an interruption finalizers also complain of what was left half done: nobody is told.
+        """
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self.last = -math.inf
+            again = threading.Timer(0.1, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        elif not self.came:
+            sys.__unraisablehook__(unraisable)
 
 
 def _one_line(error):

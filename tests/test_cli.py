@@ -215,6 +215,19 @@ def test_an_interruption_that_python_drops_comes_again(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("end", "told"), [("os.kill(os.getpid(), 2)", False), ("pass", True)])
+def test_what_is_left_half_done_complains_of_no_interruption(tmp_path, end, told):
+    body = (
+        "import time\n"
+        "class Open:\n"
+        "    def __del__(self):\n"
+        "        raise ValueError('still open')\n"
+        f"left = Open()\n{end}\ntime.sleep(0.1)\n"
+    )
+    assert ("still open" in run_script(tmp_path, body).stderr) == told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interruption_of_a_script_that_is_done_changes_nothing(tmp_path):
     body = (
         "import atexit, os, signal\n"
