@@ -3,7 +3,7 @@
     python report.py
     python report.py --from-scratch --data data/fer2013 --out outputs/full_report
 
-Reads   finished runs (--cnn, --dnn, --semi-supervised) and, to look into them, the data they were
+Reads   finished runs (--cnn and the like) and, to look into them, the data that they were
         trained on (--data); results/ for what was measured of the data and of speed.
 Writes  to --out: report.html, which holds all it shows and needs no network; overview.png, a sheet
         with the most telling figures; a folder for each script that was run, with manifest.json
