@@ -2,6 +2,7 @@
 
 import io
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -108,8 +109,11 @@ def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: expected a .keras file (a zip archive), found something else")
     try:
-        _check_size(path)
-        model.load_weights(path)
+        weights = _weights(path)
+        with tempfile.TemporaryDirectory() as folder:  # in the archive Keras seeks back and forth
+            unpacked = Path(folder) / "model.weights.h5"
+            unpacked.write_bytes(weights)
+            model.load_weights(unpacked)
     except Exception as error:  # Keras and h5py raise many kinds on a damaged or foreign file
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -121,16 +125,16 @@ def load_weights(architecture: str, path: Path, *, half: bool = False) -> keras.
     return model
 
 
-def _check_size(path):
-    """Refuse a `.keras` file that takes far more than the weights of a network, unpacked."""
+def _weights(path):
+    """Return the weights in a `.keras` file, unless they take far more than those of a network."""
     with path.open("rb") as file:
         storage.check_directory(file, MAX_FILES)
         with zipfile.ZipFile(file) as archive:
             total = sum(info.file_size for info in archive.infolist())
             if total > MAX_BYTES:
                 raise ValueError(f"expected at most {MAX_BYTES:,} bytes, found {total:,}")
-            weights = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(weights, "r") as stored:
+            weights = archive.read("model.weights.h5")
+    with h5py.File(io.BytesIO(weights), "r") as stored:
         sizes = [0]
 
         def count(_, item):
@@ -140,6 +144,7 @@ def _check_size(path):
         stored.visititems(count)
         if sum(sizes) > MAX_BYTES:
             raise ValueError(f"expected at most {MAX_BYTES:,} bytes, found {sum(sizes):,}")
+    return weights
 
 
 def mean_weights(finished: list[Path], architecture: str) -> list[np.ndarray]:
