@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -149,7 +150,9 @@ def test_a_killed_sweep_takes_its_scripts_along_and_goes_on(quick, serial):
     with start(quick, *words) as last:
         said = last.communicate(timeout=300)[0]
     assert last.returncode == 0, said
-    assert "6 runs in killed: 3 finished" in said or "6 runs in killed: 4 finished" in said
+    finished, begun = map(int, re.search(r"killed: (\d) finished, (\d) to go on", said).groups())
+    assert 2 <= finished <= 4  # all before the run that was seen, but for one beside it
+    assert begun >= 1
     same(quick / "serial", quick / "killed", runs)
     with start(quick, *words) as again:
         said = again.communicate(timeout=60)[0]
