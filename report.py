@@ -109,7 +109,7 @@ def _training(args, models):
         Stage(
             key,
             models[key],
-            [word.format(**models) for word in network.training] + flags,
+            [word.format(**models) for word in network.training.split()] + flags,
             reads=tuple(run for other, run in models.items() if f"{{{other}}}" in network.training),
             trains=True,
         )

@@ -88,7 +88,10 @@ def project(tmp_path, monkeypatch):
     row = {"attack": "pgd", "in_8_bits": "no", "size_255": 2, "all": 0.31, "standard_error": 0.1}
     orders["adversarial"]["row"] = row
     for network in contents.MODELS.values():
-        orders[Path(network.training[0]).stem] = {"trains": True, "shows": ["curves", "layers"]}
+        orders[Path(network.training.split()[0]).stem] = {
+            "trains": True,
+            "shows": ["curves", "layers"],
+        }
     for name in orders:
         (tmp_path / f"{name}.py").write_text(FAKE.format(root=str(ROOT)), encoding="utf-8")
     storage.write_json(tmp_path / "orders.json", orders)
@@ -494,6 +497,15 @@ def test_damaged_runs_are_gaps(project, name, damage):
     seen = make_page("--no-run")
     assert "Missing: CNN and DNN side by side." in seen.text
     assert len(seen.headings) == len(contents.PARTS)
+
+
+@pytest.mark.parametrize("damage", [{"accuracy": "x"}, {"n": []}, {"interval_95": 1}])
+def test_a_score_that_is_none_takes_no_page_along(project, damage):
+    run = make_run(project / "pretrained" / "semi_supervised")
+    storage.write_json(run / "metrics.json", storage.read_json(run / "metrics.json") | damage)
+    seen = make_page("--no-run")
+    assert len(seen.headings) == len(contents.PARTS)
+    assert "The report: lost." not in seen.text
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The look that all figures share, and how they are saved."""
 
+import itertools
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ matplotlib.rcParams.update(
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty Figure of that many inches whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def coloured(things: Iterable) -> Iterator[tuple[Any, str]]:
+    """Return each of several things alike with a colour: of its own, as far as there are enough."""
+    return zip(things, itertools.cycle(SERIES), strict=False)
 
 
 def show_face(axes: Axes, image: np.ndarray, title: str = "", *, size: float = 8) -> None:

@@ -23,34 +23,32 @@ class Network:
 
     name: str
     architecture: str
-    training: tuple[str, ...]  # script and flags; {KEY} stands for the run of another network
+    training: str  # script and flags; {KEY} stands for the run of another network
     run: str  # of the project, unless another is named
 
 
 ATTACK = "pgd"  # under which all networks are compared
-COMPACT = ("train_cnn.py", "--architecture", "compact", "--batch-size", "128")
+COMPACT = "train_cnn.py --architecture compact --batch-size 128"
 MODELS = {
-    "cnn": Network("CNN", "cnn", ("train_cnn.py",), "pretrained/cnn"),
-    "dnn": Network("DNN", "dnn", ("train_dnn.py",), "pretrained/dnn"),
+    "cnn": Network("CNN", "cnn", "train_cnn.py", "pretrained/cnn"),
+    "dnn": Network("DNN", "dnn", "train_dnn.py", "pretrained/dnn"),
     "semi_supervised": Network(
         "semi-supervised CNN",
         "cnn",
-        ("semi_supervised.py", "--ceiling", "{cnn}"),
+        "semi_supervised.py --ceiling {cnn}",
         "pretrained/semi_supervised",
     ),
     "compact": Network(
         "compact CNN",
         "compact",
-        (*COMPACT, "--augmentation", "strong", "--learning-rate", "0.1", "--epochs", "60"),
+        f"{COMPACT} --augmentation strong --learning-rate 0.1 --epochs 60",
         "pretrained/ensemble/compact_0",
     ),
     "robust": Network(
         "robust compact CNN",
         "compact",
-        (
-            *(*COMPACT, "--learning-rate", "0.03", "--epochs", "12"),
-            *("--initial-weights", "{compact}", "--adversarial-training", "2"),
-        ),
+        f"{COMPACT} --learning-rate 0.03 --epochs 12 --initial-weights {{compact}} "
+        "--adversarial-training 2",
         "pretrained/robust",
     ),
 }
@@ -155,9 +153,9 @@ PARTS = (  # title, introduction, sections
         "A network that withstands",
         "Adversarial training shows a network, instead of each training image, the worst that one "
         "step of the gradient makes of it within two grey levels. It costs some accuracy on clean "
-        "images and buys a network that a change too small to see no longer fools. What it looks "
-        "at changes with it: the plain gradient, which looks like noise for the network that it "
-        "began with, follows the features of the face.",
+        "images and buys a network that a change too small to see fools far less often. What it "
+        "looks at changes with it: the gradient, which strays over the face for the network that "
+        "it began with, follows eyes and mouth.",
         (
             Section("comparison", "robust", beside="compact"),
             Section("stage", "saliency_compact", suffix=", compact CNN"),

@@ -113,8 +113,7 @@ def _summary(sources):
         try:
             run = records.read(sources.plan[key].folder).metrics
             ours = (
-                page.interval(run["accuracy"], *run["interval_95"]),
-                f"{run['n']:,}",
+                *_score(run),
                 f"{run['best_epoch']} of {run['epochs']}",
                 f"{run['seconds_per_epoch']:.3g}",
                 f"{run['parameters']:,}",
@@ -135,7 +134,7 @@ def _run(sources, section):
     stage = sources.plan[section.name]
     try:
         made = _manifest(stage)
-        config = records.read(stage.folder).config
+        run = records.read(stage.folder)
     except ValueError as error:
         train = [] if sources.trains else [stage.command]
         reason = sources.failures.get(section.name, error if stage.folder.exists() else "")
@@ -143,29 +142,35 @@ def _run(sources, section):
         return [page.gap(what, [*train, sources.command], reason)]
     lines = []
     for flag, said in contents.BEGINNINGS.items():
-        if others := config["flags"].get(flag):
+        if others := run.config["flags"].get(flag):
             named = [others] if isinstance(others, str) else others
             lines.append(said.format(", ".join(named)))
     lines += [
-        f"Caveat: {caveat}." for caveat in config.get("caveats") or config.get("stamps") or ()
+        f"Caveat: {caveat}."
+        for caveat in run.config.get("caveats") or run.config.get("stamps") or ()
     ]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
-    script = contents.MODELS[section.name].training[0]
+    script = contents.MODELS[section.name].training.split()[0]
     record = ["python", script, "--resume", "--out", str(stage.folder)]
     shown = _blocks(stage.folder, made, section, fill=shlex.join(record))
-    return [page.sentences(_scores(sources, section.name)), *shown, page.sentences(lines)]
+    first = page.sentences(_beside_report(section.name, run.metrics))
+    return [first, *shown, page.sentences(lines)]
 
 
-def _scores(sources, key):
-    """Return the report's score of a network and ours, in a sentence."""
+def _beside_report(key, measured):
+    """Return the report's score of a network and ours, in a sentence, if ours is known."""
     published = contents.PUBLISHED[key]["score"]
-    run = records.read(sources.plan[key].folder).metrics
     try:
-        ours = f"{page.interval(run['accuracy'], *run['interval_95'])} of {run['n']:,} held-out"
-    except (KeyError, TypeError):
+        ours, count = _score(measured)
+    except (ValueError, KeyError, TypeError):
         return []
     where = ", on the public half of the test images" if published[0].isdigit() else ""
-    return [f"The report: {published}{where}. Ours: {ours} images."]
+    return [f"The report: {published}{where}. Ours: {ours} of {count} held-out images."]
+
+
+def _score(measured):
+    """Return the accuracy with its interval and the number of images, of `metrics.json`."""
+    return page.interval(measured["accuracy"], *measured["interval_95"]), f"{measured['n']:,}"
 
 
 def _comparison(sources, section):
@@ -178,13 +183,11 @@ def _comparison(sources, section):
             records.read(run)
         first, second = named
         compared = compared_runs.compare(named, [(first, second)])
-        folder = sources.folder / "_and_".join(names)
-        output = outputs.Output(folder, command=sources.command, models=named.values())
-        output.show("comparison", compared_runs, compared, title=title)
-        output.finish()
+        folder = "_and_".join(names)
+        view = "comparison", compared_runs, compared
+        return _drawn(sources, section, folder, named.values(), *view, title=title)
     except (ValueError, KeyError, TypeError) as error:
         return [page.gap(title, [sources.command], error)]
-    return _blocks(folder, output.record, section, fill=sources.command)
 
 
 def _together(sources, section):
@@ -193,21 +196,25 @@ def _together(sources, section):
         "confusion": (_answers, all_matrices),
         "robustness": (_under_attack, all_curves),
     }[section.name]
+    folders = [sources.plan[key].folder for key in contents.MODELS]
     try:
-        compared, folders = read(sources)
-        output = outputs.Output(
-            sources.folder / f"{section.name}_of_all", command=sources.command, models=folders
-        )
-        output.show(section.name, view, compared)
-        output.finish()
+        compared = read(sources, folders)
+        folder = f"{section.name}_of_all"
+        return _drawn(sources, section, folder, folders, section.name, view, compared)
     except ValueError as error:
         return [page.gap(view.TITLE, [sources.command], error)]
+
+
+def _drawn(sources, section, folder, models, *shown, **options):
+    """Return what the page draws itself, into a folder of its own; for `outputs.Output.show`."""
+    output = outputs.Output(sources.folder / folder, command=sources.command, models=models)
+    output.show(*shown, **options)
+    output.finish()
     return _blocks(output.folder, output.record, section, fill=sources.command)
 
 
-def _answers(sources):
-    """Return network -> evaluation on the same validation rows, and the run folders."""
-    folders = [sources.plan[key].folder for key in contents.MODELS]
+def _answers(_, folders):
+    """Return network -> evaluation on the same validation rows, of all run folders."""
     for run in folders:
         records.read(run)
     rows, labels, each = records.load_together(folders)
@@ -217,22 +224,21 @@ def _answers(sources):
             name=network.name, rows=rows, labels=labels, probabilities=probabilities, images=images
         )
         for network, probabilities in zip(contents.MODELS.values(), each, strict=True)
-    }, folders
+    }
 
 
-def _under_attack(sources):
-    """Return network -> its accuracy under one attack at each size, and the run folders."""
-    tables = {}
+def _under_attack(sources, _):
+    """Return network -> its accuracy under one attack at each size."""
+    tables, columns = {}, ("attack", "in_8_bits", *all_curves.NUMBERS)
     for key, network in contents.MODELS.items():
         stage = sources.plan["adversarial" if key == "cnn" else f"adversarial_{key}"]
         _manifest(stage)  # says what is wrong, if anything is
-        columns = ("attack", "in_8_bits", *all_curves.NUMBERS)
         tables[network.name] = [
             {column: float(row[column]) for column in all_curves.NUMBERS}
             for row in page.read_table(stage.folder / "robustness.csv", columns)
             if (row["attack"], row["in_8_bits"]) == (contents.ATTACK, "no")
         ]
-    return tables, [sources.plan[key].folder for key in contents.MODELS]
+    return tables
 
 
 def _stage(sources, section):

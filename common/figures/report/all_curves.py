@@ -38,7 +38,7 @@ def draw(result: Tables) -> Figure:
     """Return a curve a network."""
     figure = style.new_figure(7.5, 4.2)
     axes = figure.subplots()
-    for colour, (name, rows) in zip(style.SERIES, result.items(), strict=False):
+    for (name, rows), colour in style.coloured(result.items()):
         sizes, shares, errors = np.array([[row[column] for column in NUMBERS] for row in rows]).T
         axes.plot(sizes, shares, "o-", color=colour, markersize=3.5, label=name)
         axes.fill_between(sizes, shares - errors, shares + errors, color=colour, alpha=0.18, lw=0)

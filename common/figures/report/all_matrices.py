@@ -68,7 +68,7 @@ def draw(result: Evaluations) -> Figure:
         axes.spines[:].set_visible(False)
         axes.set_title(f"{name}\n{evaluation.accuracy}", fontsize=9)
     axes = bottom.subplots()
-    for place, (name, evaluation) in enumerate(result.items()):
+    for place, ((name, evaluation), colour) in enumerate(style.coloured(result.items())):
         recall, low, high = (
             np.array([score[column] for score in evaluation.scores])
             for column in ("recall", "recall 95 % low", "recall 95 % high")
@@ -78,7 +78,7 @@ def draw(result: Evaluations) -> Figure:
             recall,
             yerr=(recall - low, high - recall),
             fmt="o",
-            color=style.SERIES[place],
+            color=colour,
             label=name,
         )
     axes.set_xticks(range(NUM_CLASSES), CLASS_NAMES)

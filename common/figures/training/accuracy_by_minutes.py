@@ -10,12 +10,10 @@ CAPTION = "The solid line is the best so far."
 
 
 def draw(histories: dict[str, list[dict]]) -> Figure:
-    """Return a line for each of at most three runs, of "minutes" and "validation_accuracy"."""
+    """Return a line for each run, of "minutes" and "validation_accuracy"."""
     figure = style.new_figure(6, 3.8)
     axes = figure.subplots()
-    for (name, history), colour in zip(
-        histories.items(), (style.TRAINING, style.VALIDATION, style.ACCENT), strict=False
-    ):
+    for (name, history), colour in style.coloured(histories.items()):
         minutes = [row["minutes"] for row in history]
         accuracy = [row["validation_accuracy"] for row in history]
         axes.plot(minutes, accuracy, color=colour, alpha=0.3)

@@ -59,9 +59,7 @@ def draw(result: ComparedRuns) -> Figure:
     """Return curves, accuracy with intervals, seconds an epoch and parameters of each run."""
     figure, scores = style.new_figure(10, 5.6), result.scores
     panels = figure.subplot_mosaic("LLLAAA\nBBSSPP", height_ratios=(2, 1.2))
-    colours = dict(
-        zip(result.histories, (style.TRAINING, style.VALIDATION, style.ACCENT), strict=False)
-    )
+    colours = dict(style.coloured(result.histories))
     for name, history in result.histories.items():
         for panel, quantity in (("L", "loss"), ("A", "accuracy")):
             axes, colour = panels[panel], colours[name]
