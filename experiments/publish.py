@@ -27,7 +27,12 @@ def build_parser():
     cli.add_data(options)
     options.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder")
     options.add_argument(
-        "--bits", metavar="N", type=cli.positive, default=BITS, help="(default: %(default)s)"
+        "--bits",
+        metavar="N",
+        type=int,
+        choices=range(1, 25),
+        default=BITS,
+        help="significant binary digits of a weight, 1 to 24 (default: %(default)s)",
     )
     return options
 

@@ -56,7 +56,10 @@ def sentences(run: TrainedRun) -> list[str]:
         )
     if "pgd_accuracy" in kept:
         left = f"{kept['pgd_accuracy']:.3f}"
-        said.append(f"Of some validation images {left} are recognised in spite of PGD then.")
+        said.append(
+            f"At that epoch, of the attacked validation images {left} are recognised in spite of "
+            "PGD."
+        )
     return said
 
 
