@@ -30,7 +30,7 @@ def build_parser():
 def main(argv=None):
     """Ask every network over all views, average, and write the table."""
     args = build_parser().parse_args(argv)
-    single = [args.folder / name for name in ("cnn", "dnn", "semi_supervised")]
+    single = [args.folder / name for name in ("cnn", "dnn", "semi_supervised", "robust")]
     compact = cli.runs_in(args.folder / "ensemble")
     if len(compact) < 2:
         raise ValueError(
