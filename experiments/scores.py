@@ -4,9 +4,11 @@
 
 All are asked about the same images, which no network was trained on. They did choose the epoch that
 each network keeps, so each score is flattered a little; no test image chose anything. Intervals are
-Wilson's, those of a mean over seeds Student's.
+Wilson's, those of a mean over seeds Student's. Runs of the ensemble are seeds of one recipe where
+their names differ in the number at the end only.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +33,16 @@ def main(argv=None):
     """Ask every network over all views, average, and write the table."""
     args = build_parser().parse_args(argv)
     single = [args.folder / name for name in ("cnn", "dnn", "semi_supervised", "robust")]
-    compact = cli.runs_in(args.folder / "ensemble")
-    if len(compact) < 2:
+    together = cli.runs_in(args.folder / "ensemble")
+    if len(together) < 2:
         raise ValueError(
-            f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(compact)}"
+            f"{args.folder / 'ensemble'}: expected two finished runs or more, found {len(together)}"
         )
     dataset, split = splits.load_of_run(single[0], args.data)
     images, labels = (
         array[split.validation_rows] for array in (dataset.train_images, dataset.train_labels)
     )
-    everyone = [*single, *compact]
+    everyone = [*single, *together]
     agreement.check_unseen(everyone, dataset, split.validation_rows)
     answers = {}
     for run in tqdm(everyone, unit="network", disable=None):
@@ -50,7 +52,7 @@ def main(argv=None):
 
     ensemble = f"average of {args.folder / 'ensemble'}"
     groups = {str(run): [run] for run in everyone}
-    groups |= {ensemble: compact, f"{ensemble} and {single[0]}": [single[0], *compact]}
+    groups |= {ensemble: together, f"{ensemble} and {single[0]}": [single[0], *together]}
     rows = []
     for name, members in groups.items():
         for views in prediction.VIEWS:
@@ -71,14 +73,18 @@ def main(argv=None):
                     "n": len(labels),
                 }
             )
-    for views in prediction.VIEWS:
-        alone = [r for r in rows if r["network"] in map(str, compact) and r["views"] == views]
+    recipes = {run: run.name.rpartition("_")[0] for run in together}
+    for recipe, views in itertools.product(sorted(set(recipes.values())), prediction.VIEWS):
+        seeds = [str(run) for run in together if recipes[run] == recipe]
+        alone = [row for row in rows if row["network"] in seeds and row["views"] == views]
+        if len(alone) < 2:
+            continue
         mean, half = metrics.mean_interval(np.array([row["accuracy"] for row in alone]))
         likelihoods = [row["negative log-likelihood"] for row in alone]
         rows.append(
             alone[0]
             | {
-                "network": f"one of {args.folder / 'ensemble'}, mean of {len(alone)} seeds",
+                "network": f"one {args.folder / 'ensemble' / recipe}, mean of {len(alone)} seeds",
                 "accuracy": mean,
                 "negative log-likelihood": float(np.mean(likelihoods)),
                 "95 % low": mean - half,
