@@ -1,7 +1,7 @@
 """Perturb faces a little so that a trained model misreads them, and measure how little is enough.
 
     python adversarial.py
-    python adversarial.py --model outputs/cnn --images 7 8 --norm l2 --transfer outputs/dnn
+    python adversarial.py --model outputs/train_cnn --images 7 8 --norm l2 --transfer pretrained/dnn
 
 Reads:  a run folder and the data it was trained on.
 Writes: examples.png and examples.csv (each face, the magnified perturbation and the attacked face,

@@ -1,7 +1,7 @@
 """Show which classes a trained model confuses: matrix, scores, calibration and the faces.
 
     python confusion.py
-    python confusion.py --model outputs/cnn --versus outputs/dnn --out outputs/cnn_and_dnn
+    python confusion.py --model outputs/train_cnn --versus outputs/train_dnn
     python confusion.py --rows all --data ck_plus
 
 Reads:  predictions.npz of each run, no model and no TensorFlow; for the pages of faces also the

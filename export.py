@@ -1,15 +1,15 @@
-"""Export a trained model: as ONNX, as LiteRT, and as a page that labels pictures in any browser.
+"""Export a trained model: as ONNX, as LiteRT, and as a page that labels pictures in a browser.
 
     python export.py
-    python export.py --model outputs/cnn --format onnx litert
+    python export.py --model outputs/train_cnn --format onnx litert
 
 Reads:  a run folder.
 Writes: to --out: model.onnx and model.tflite, which take float32 (n, 48, 48, 1), grey levels over
         255, and give the seven probabilities in the order of common/labels.py; demo.html, one file
-        of 5 to 8 MB that holds network and weights, opens by a double click, and labels a dropped,
-        pasted or chosen picture or the camera's, with a map of what the decision rests on; it needs
-        no network and sends nothing. Besides, what was printed (observations.txt) and what made
-        all this (manifest.json).
+        of 5 to 8 MB that holds network and weights, opens with a double click, and labels a
+        dropped, pasted or chosen picture or the camera's, with a map of what the decision rests on;
+        it needs no network and sends nothing. Besides, what was printed (observations.txt) and what
+        made all this (manifest.json).
 Takes:  half a minute on 2 cores.
 
 ONNX needs tf2onnx: pip install -e ".[export]" in the project's folder. Without it that file is
@@ -70,7 +70,7 @@ def main(argv=None):
         path = output.file(FILES[form])
         if form == "demo":
             size = demo.write(path, model, run)
-            output.say(f"{path.name}: {size / 1e6:.1f} MB, opens in any browser.")
+            output.say(f"{path.name}: {size / 1e6:.1f} MB, opens in a browser.")
         else:
             files.write(model, path, form)
             output.say(files.comparison(path, form, faces, expected))

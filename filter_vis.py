@@ -9,9 +9,10 @@ validation faces that excite each filter the most; 'classes' makes the image tha
 emotion's logit the most.
 
 Reads a run folder, and for 'outputs' and 'top' the data it was trained on.
-Writes figures and, beside each, its arrays (.npz) to outputs/filter_vis.
-Expect stripes in the first layers, parts of faces in the last, and under a minute on two CPU cores
-for the default, three for all parts.
+Writes figures and, beside each, its arrays (.npz) to --out, with observations.txt
+and manifest.json.
+Expect stripes in the first layers, parts of faces in the last, and a minute on two CPU cores for
+the default, three for all parts.
 """
 
 from dataclasses import replace

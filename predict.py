@@ -1,8 +1,8 @@
 """Let trained models label test rows, validation rows, or the faces in photographs or a video.
 
     python predict.py
-    python predict.py --model outputs/cnn outputs/cnn_2 --tta --data data
-    python predict.py --model outputs/cnn --rows validation --tta 18
+    python predict.py --model outputs/train_cnn pretrained/cnn --tta --data data
+    python predict.py --model outputs/train_cnn --rows validation --tta 18
     python predict.py --rows all --data ck_plus
     python predict.py --photos holiday.jpg pictures/
     python predict.py --video film.mp4
@@ -15,8 +15,8 @@ Writes: test rows:       probabilities.csv and submission.csv, checked as Kaggle
         validation rows, or all labelled images: predictions.npz (rows, labels, probabilities).
         photographs:     photos.csv (file, face, frame in pixels, probabilities, label) and one
                          annotated picture each in photos/.
-        a video or camera: annotated.mp4 (a box, label and seven bars on each face), video.csv (a
-                         row a face and second), video.png and video.npz (the seven probabilities
+        a video or camera: annotated.mp4 (a box, label and seven bars on each face), video.csv (one
+                         row per face and second), video.png and video.npz (the seven probabilities
                          over time, smoothed), moments.png and moments/ (each face when each of its
                          expressions was strongest). Ctrl-C keeps what was done until then.
         Besides, what was printed (observations.txt) and what made all this (manifest.json).
@@ -74,7 +74,7 @@ def build_parser():
         "--form",
         choices=FORMS,
         default="homework",
-        help="of the submission: 'homework' (id,label) or 'contest2013' (bare labels) "
+        help="format of the submission: 'homework' (id,label) or 'contest2013' (bare labels) "
         "(default: %(default)s)",
     )
     what = options.add_mutually_exclusive_group()

@@ -1,7 +1,7 @@
 """Make every figure and table of the report again, and put them on one page.
 
     python report.py
-    python report.py --from-scratch --data data/fer2013 --out outputs/full_report
+    python report.py --from-scratch --out outputs/full_report
 
 Reads   finished runs (--cnn and the like) and, to look into them, the data that they were
         trained on (--data); results/ for what was measured of the data and of speed.
@@ -41,7 +41,10 @@ def build_parser():
         "--from-scratch", action="store_true", help="train all runs first, into --out"
     )
     options.add_argument(
-        "--epochs", metavar="N", type=cli.positive, help="of each training (default: the scripts')"
+        "--epochs",
+        metavar="N",
+        type=cli.positive,
+        help="epochs of each training (default: the scripts')",
     )
     options.add_argument(
         "--no-run", action="store_true", help="make the page of what is there, run nothing"

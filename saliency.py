@@ -1,7 +1,7 @@
 """Show which pixels of a face a trained model decides by, and how far the maps can be believed.
 
     python saliency.py
-    python saliency.py --model outputs/cnn --images 7 8 9 --method all --target happy
+    python saliency.py --model outputs/train_cnn --images 7 8 9 --method all --target happy
 
 Reads:  a run folder and the data it was trained on.
 Writes: saliency.png (the faces; for each method the map over the face, and the face without the

@@ -1,7 +1,7 @@
 """Train the CNN by self-training: remove labels, let a teacher fill them in, learn from both.
 
-    python semi_supervised.py --data data/fer2013
-    python semi_supervised.py --data data/fer2013 --unlabelled 0.8 --threshold 0.8 --soft --rounds 2
+    python semi_supervised.py
+    python semi_supervised.py --unlabelled 0.8 --threshold 0.8 --soft --rounds 2
 
 Reads   the FER-2013 table or folder (--data), or draws synthetic ones; a teacher (--teacher).
 Writes  to --out: what train_cnn.py writes, of the student; unlabelled.npz (whose labels were

@@ -1,6 +1,6 @@
 """Train the report's DNN on FER-2013, write a Kaggle submission, and set it beside the CNN.
 
-    python train_dnn.py --data data/fer2013 --versus outputs/train_cnn
+    python train_dnn.py --versus outputs/train_cnn
     python train_dnn.py --data sample --epochs 20 --out outputs/dnn_sample
 
 Reads   the FER-2013 table or folder (--data), or draws synthetic ones; the run of a CNN (--versus).

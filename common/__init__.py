@@ -1,4 +1,4 @@
-"""What the scripts share: each room one topic, each module one thing.
+"""What the scripts share: a package for each topic, a module for each part of it.
 
 `tests/test_house.py` says which room may import which.
 
@@ -45,7 +45,7 @@ common/
   export/                         networks outside Keras
     files.py                      ONNX and LiteRT files, and what their runtimes answer
     steps.py                      a network as a list of steps and a text of weights
-    demo.py                       one HTML file that labels pictures in any browser
+    demo.py                       one HTML file that labels pictures in a browser
     demo.html                     its template: the network and the page in plain JavaScript
   training/                       labelled images to a finished run
     experiment.py                 one experiment from data to submission

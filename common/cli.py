@@ -66,7 +66,7 @@ def add_seed(options: argparse.ArgumentParser) -> None:
         metavar="N",
         type=non_negative,
         default=0,
-        help="of everything random (default: %(default)s)",
+        help="random seed (default: %(default)s)",
     )
 
 
@@ -146,14 +146,14 @@ def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
         metavar="N",
         type=positive,
         default=epochs,
-        help="passes over the training rows; the schedule stretches (default: %(default)s)",
+        help="epochs; the learning-rate schedule scales with them (default: %(default)s)",
     )
     options.add_argument(
         "--batch-size",
         metavar="N",
         type=positive,
         default=64,
-        help="rows a step (default: %(default)s)",
+        help="batch size (default: %(default)s)",
     )
     options.add_argument(
         "--validation",
@@ -167,7 +167,7 @@ def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
         metavar="N",
         type=non_negative,
         default=0,
-        help="of the choice of those rows, the same for every run unless asked (default: 0)",
+        help="seed of the choice of those rows, independent of --seed (default: 0)",
     )
     options.add_argument(
         "--recipe",
@@ -176,7 +176,10 @@ def add_training(options: argparse.ArgumentParser, *, epochs: int = 80) -> None:
         help=_titles(recipes.RECIPES),
     )
     options.add_argument(
-        "--learning-rate", metavar="X", type=positive_number, help="highest (default: the recipe's)"
+        "--learning-rate",
+        metavar="X",
+        type=positive_number,
+        help="peak learning rate (default: the recipe's)",
     )
     options.add_argument(
         "--weight-decay",
@@ -299,7 +302,8 @@ def add_finished_runs(options: argparse.ArgumentParser) -> None:
         metavar="X",
         type=share,
         default=0.7,
-        help="of the teachers in each target, the rest is the label's (default: %(default)s)",
+        help="weight of the teachers' probabilities in each target; the label has the rest "
+        "(default: %(default)s)",
     )
 
 

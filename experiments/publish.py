@@ -1,6 +1,6 @@
 """Copy a finished run into a small folder, as those in pretrained/ are.
 
-    python -m experiments.publish --model outputs/cnn --out pretrained/cnn
+    python -m experiments.publish --model outputs/train_cnn --out pretrained/cnn
 
 Weights are rounded to --bits binary digits, which takes a third off their file, and measured again
 on the images that the run held out: what the folder says is of the weights in it. The states that

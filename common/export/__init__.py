@@ -1,1 +1,1 @@
-"""A trained network in forms that need no Keras: ONNX, LiteRT, and a page for any browser."""
+"""A trained network in forms that need no Keras: ONNX, LiteRT, and a page for a browser."""

@@ -1,4 +1,4 @@
-"""The demo page: one HTML file that holds a network and labels pictures in any browser."""
+"""The demo page: one HTML file that holds a network and labels pictures in a browser."""
 
 from pathlib import Path
 
