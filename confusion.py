@@ -42,8 +42,9 @@ def build_parser():
         metavar="RUN",
         type=Path,
         nargs="+",
+        action=cli.Runs,
         default=[],
-        help="run folder to compare with; several count as one model",
+        help="run folder to compare with; several, or a folder of such, count as one model",
     )
     cli.add_rows(options, default="validation")
     options.add_argument(

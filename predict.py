@@ -143,6 +143,7 @@ def label_test_rows(args, argv):
     from common import kaggle, metrics
     from common.data import loading
     from common.outputs import Output
+    from common.runs import records, storage
 
     dataset = loading.load(args.data)
     if not len(dataset.test_images):
@@ -158,6 +159,9 @@ def label_test_rows(args, argv):
             output.say(
                 metrics.accuracy_sentence(name, dataset.test_labels[rows], predictions[rows])
             )
+    for run in args.model:
+        config = storage.read_json(run / "config.json")
+        output.say(*(f"Caveat of {run}: {caveat}." for caveat in records.caveats(config)))
     kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
     submission, columns = output.file("submission.csv"), args.columns or kaggle.SUBMISSION_HEADER
     kaggle.write_submission(
@@ -210,24 +214,17 @@ def _score(args, output, rows, images, labels, asked=None):
 
     from common import metrics
 
-    if asked is None or all(mask.all() for mask in asked):
-        each = list(_predict(args, images))
-        probabilities, together = np.mean(each, axis=0), f"average of {len(each)} models"
-        asked = [np.ones(len(images), bool)] * len(each)
-    else:
-        each = [
-            _predict(args, images[mask], [run])[0]
-            for run, mask in zip(args.model, asked, strict=True)
-        ]
-        probabilities, together = (
-            np.zeros((len(images), NUM_CLASSES)),
-            "each row by who held it out",
-        )
-        for mask, of_run in zip(asked, each, strict=True):
-            probabilities[mask] += of_run / np.sum(asked, axis=0)[mask, np.newaxis]
-    for run, mask, of_run in zip(args.model, asked, each, strict=True):
-        output.say(metrics.accuracy_sentence(run, labels[mask], of_run.argmax(axis=1)))
-    if len(each) > 1:
+    asked = asked or [np.ones(len(images), bool)] * len(args.model)
+    probabilities = np.zeros((len(images), NUM_CLASSES))
+    for run, mask in zip(args.model, asked, strict=True):
+        if mask.any():  # else this copy of the data has none that the run held out
+            answers = _predict(args, images[mask], [run])[0]
+            output.say(metrics.accuracy_sentence(run, labels[mask], answers.argmax(axis=1)))
+            probabilities[mask] += answers / np.sum(asked, axis=0)[mask, np.newaxis]
+    if len(asked) > 1:
+        together = f"average of {len(asked)} models"
+        if not all(mask.all() for mask in asked):
+            together = "each row by who held it out"
         output.say(metrics.accuracy_sentence(together, labels, probabilities.argmax(axis=1)))
     output.add(
         "predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities}

@@ -117,7 +117,7 @@ def main(argv=None):
     images = np.concatenate([dataset.train_images[unlabelled], extra])
 
     # The run. All networks take as many steps, whatever the number of images they learn from.
-    caveats = find_caveats(args, dataset, unlabelled)
+    caveats = find_caveats(args, dataset, unlabelled, extra)
     teacher = checkpoints.load(args.teacher)[0] if args.teacher else None
     config = resume.create(
         args, architecture=args.architecture, data_hash=dataset.data_hash, caveats=caveats
@@ -129,15 +129,19 @@ def main(argv=None):
     splits.save_images(args.out, dataset)
     steps = math.ceil((len(labelled) + len(images)) / args.batch_size)
     plan = experiment.plan(args, args.architecture, steps_per_epoch=steps)
+    first = args.teacher or args.out / "teacher"
 
-    def train(folder, learned_from):
+    def train(folder, learned_from, then=None):
         """Train one network in a run folder that names the labelled images as its own."""
-        storage.write_json(folder / "config.json", config)
+        own = [] if folder == first else caveats  # our teacher sees labelled images alone
+        storage.write_json(folder / "config.json", config | {"caveats": own})
         splits.save(folder / "split.npz", splits.with_train_rows(split, labelled))
-        return experiment.fit(folder, plan, learned_from, dataset, split)
+        return experiment.fit(folder, plan, learned_from, dataset, split, then)
+
+    def add_results(output):
+        return write_results(output, args, config, first, unlabelled, statistics, table)
 
     # The teacher, then students that each teach the next.
-    first = args.teacher or args.out / "teacher"
     teacher = teacher or train(first, given)
     statistics, table = [], []
     for number in range(1, args.rounds + 1):
@@ -154,36 +158,39 @@ def main(argv=None):
         true_labels = dataset.train_labels[unlabelled]
         statistics += pseudo_labels.statistics(number, probabilities, chosen, true_labels)
         table += pseudo_labels.pseudo_label_table(number, unlabelled, probabilities, chosen)
-        folder = args.out if number == args.rounds else args.out / f"round-{number}"
-        teacher = train(folder, given.extended(images[chosen], targets))
-    write_results(args, config, first, unlabelled, statistics, table)
+        last = number == args.rounds
+        folder = args.out if last else args.out / f"round-{number}"
+        learned_from = given.extended(images[chosen], targets)
+        teacher = train(folder, learned_from, add_results if last else None)
 
 
-def find_caveats(args, dataset, unlabelled):
+def find_caveats(args, dataset, unlabelled, extra):
     """Return what must be said of the results, as sentences; refuse a teacher that will not do."""
-    from common.data import agreement
+    import numpy as np
+
+    from common.data import agreement, matching
 
     caveats = []
     if args.teacher:
         caveats = agreement.check_teacher(
             args.teacher, args.architecture, dataset, unlabelled, allow_leak=args.allow_leak
         )
-    if args.unlabelled_data == "test":
-        caveats.append("transductive: trained on the test images, without labels")
+    tests = matching.fingerprints(dataset.test_images)
+    found = matching.seen(tests, np.arange(len(dataset.test_images)), extra).sum()
+    if found:
+        which = "the" if args.unlabelled_data == "test" else f"{found:,}"
+        caveats.append(f"transductive: trained on {which} test images, without labels")
     return caveats
 
 
-def write_results(args, config, teacher, unlabelled, statistics, table):
-    """Write what the pseudo-labels came to, and the student beside its teacher and the ceiling."""
-    from common import outputs
+def write_results(output, args, config, teacher, unlabelled, statistics, table):
+    """Write what the pseudo-labels came to and a comparison; return what to do next."""
     from common.figures.training import compared_runs, pseudo_labels
 
     compared = {"teacher": teacher} | ({"ceiling": args.ceiling} if args.ceiling else {})
     pairs = [("student", other) for other in compared]
     compared["student"] = args.out
-    output = outputs.Output(
-        args.out, command=config["command"], models=compared.values(), extend=True
-    )
+    output.name_runs(compared.values())
     output.add("unlabelled", arrays={"rows": unlabelled})
     output.add("pseudo_labels", table=table)
     labelling = pseudo_labels.PseudoLabels(statistics, len(unlabelled), config["caveats"])
@@ -198,9 +205,7 @@ def write_results(args, config, teacher, unlabelled, statistics, table):
     look, flags = "filter_vis", "--part ascent outputs classes "
     if not registry.ARCHITECTURES[args.architecture].convolutional:
         look, flags = "confusion", ""
-    output.finish(
-        f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}"
-    )
+    return f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ epochs. What it leaves open is set by --recipe.
 from pathlib import Path
 
 from common import cli
-from common.runs import resume, storage
+from common.runs import resume
 
 
 def build_parser():
@@ -47,22 +47,16 @@ def main(argv=None):
     from common.data import loading
 
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded
-    from common import outputs
     from common.figures.training import compared_runs
     from common.training import experiment
 
-    experiment.train(args, "dnn", versus=args.versus)
-    if args.versus:
+    def compare(output):
         named = {"CNN": args.versus, "DNN": args.out}
-        output = outputs.Output(
-            args.out,
-            command=storage.read_json(args.out / "config.json")["command"],
-            models=named.values(),
-            extend=True,
-        )
+        output.name_runs(named.values())
         compared = compared_runs.compare(named, [("CNN", "DNN")])
         output.show("comparison", compared_runs, compared, title="CNN and DNN side by side")
-        output.finish()
+
+    experiment.train(args, "dnn", versus=args.versus, then=compare if args.versus else None)
 
 
 if __name__ == "__main__":

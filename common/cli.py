@@ -80,7 +80,7 @@ def add_model(
             metavar="RUN",
             type=Path,
             nargs="+",
-            action=_Runs,
+            action=Runs,
             default=[of_project(default)],
             help=f"run folders, or folders of such, averaged (default: {default})",
         )
@@ -286,6 +286,7 @@ def add_finished_runs(options: argparse.ArgumentParser) -> None:
         metavar="RUN",
         type=Path,
         nargs="+",
+        action=Runs,
         help="start from the weights of this run, or from the mean of several",
     )
     options.add_argument(
@@ -508,10 +509,11 @@ class _Verbose(argparse.Action):
         quiet.off()
 
 
-class _Runs(argparse.Action):
+class Runs(argparse.Action):
     """Keeps run folders; a folder that holds runs stands for all of them, by name."""
 
     def __call__(self, parser, namespace, values, option_string=None):
+        """Keep them."""
         runs = [
             run
             for path in values
@@ -520,7 +522,7 @@ class _Runs(argparse.Action):
         setattr(namespace, self.dest, runs)
 
 
-class _Teachers(_Runs):
+class _Teachers(Runs):
     """Keeps run folders to learn from: their answers are smooth already."""
 
     def __call__(self, parser, namespace, values, option_string=None):

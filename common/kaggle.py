@@ -1,4 +1,4 @@
-"""Write and check what Kaggle takes, and the probabilities from which it is made.
+"""Write and check what Kaggle takes, and write the probabilities from which it is made.
 
 Two forms: "homework" (the header `id,label`, then one row an image) and "contest2013" (one label
 a line, no header, in the order of the test rows).
@@ -156,44 +156,6 @@ def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) 
     texts = probabilities.astype(str)  # the shortest text that reads back as the same float32
     rows = zip(ids, texts, labels, strict=True)
     _write_rows(path, [PROBABILITY_HEADER, *([number, *row, label] for number, row, label in rows)])
-
-
-def read_probabilities(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return (ids, probabilities): int64 (n,) and float32 (n, 7), as `write_probabilities` wrote.
-
-    Raises:
-        ValueError: anything else; one line that names file and row (the first line is row 1).
-    """
-    header, *rows = _read_rows(path) or [[]]
-    if header != PROBABILITY_HEADER or not rows:
-        raise ValueError(
-            f"{path}, row 1: expected the header {','.join(PROBABILITY_HEADER)!r} and rows under "
-            f"it, found {','.join(header)!r:.80} and {len(rows)} rows"
-        )
-    ids, probabilities = [], []
-    for number, row in enumerate(rows, start=2):
-        _check_columns(path, number, row, PROBABILITY_HEADER)
-        try:
-            identifier = int(row[0])
-            values = metrics.checked_probabilities([[float(cell) for cell in row[1:-1]]])[0]
-        except ValueError as error:
-            raise ValueError(
-                f"{path}, row {number}: expected an integer id and {NUM_CLASSES} probabilities "
-                f"with sum 1, found {','.join(row)!r:.120}"
-            ) from error
-        ids.append(identifier)
-        probabilities.append(values.astype(np.float32))
-        label = str(probabilities[-1].argmax())
-        if row[-1] != label:
-            raise ValueError(
-                f"{path}, row {number}, column label: expected {label}, the most probable class, "
-                f"found {row[-1]!r:.40}"
-            )
-    try:
-        ids = _checked_ids(ids)
-    except ValueError as error:
-        raise ValueError(f"{path}, column {error}") from error
-    return ids, np.array(probabilities, np.float32)
 
 
 def _competition(form):

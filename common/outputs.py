@@ -9,6 +9,7 @@ mixture of old and new files for a result.
 
 import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,7 +39,9 @@ class Output:
             time that `finish` deletes); "finished" and "seconds".
     """
 
-    def __init__(self, folder, *, study=None, argv=None, command=None, models=(), extend=False):
+    def __init__(
+        self, folder, *, study=None, argv=None, command=None, models=(), run=None, spent=0.0
+    ):
         """Check that the folder can be written; nothing in it is touched yet.
 
         Args:
@@ -46,35 +49,38 @@ class Output:
             study: name of the manifest and of the sentences, if other outputs share the folder.
             argv: flags of the script, by default those that it was started with.
             command: shell command that a person would type to make the same, if not the present
-                one (a run that was resumed names the command that started it).
+                one.
             models: run folders that the results are of.
-            extend: keep what the folder's manifest names already and add to it.
+            run: configuration of the run that the folder is of, whose provenance holds.
+            spent: seconds that it took before.
 
         Raises:
-            ValueError: the folder cannot be written, another process writes to it, or what should
-                be extended is unfinished.
+            ValueError: the folder cannot be written, another process writes to it, or it holds a
+                run, whose files these results would replace.
         """
         self.folder = storage.check_writable(folder)
+        if run is None and not study and (self.folder / "config.json").exists():
+            raise ValueError(f"{folder}: holds a run, which stays as it is: choose another --out")
         lock.acquire(self.folder)
         self._manifest = f"{study}.json" if study else MANIFEST
         self._observations = f"{study}.txt" if study else OBSERVATIONS
-        self._start = time.monotonic()
+        self._start = time.monotonic() - spent
         try:
             before = _load(self.folder / self._manifest)
         except ValueError:
-            before = {"outputs": [], "gaps": [], "stale": [], "finished": True}
-        if extend and not before["finished"]:
-            read(self.folder, self._manifest)  # says that it is not
+            before = {"outputs": [], "stale": []}
         self._old_files = _files(before) | set(before["stale"])
-        self.record = provenance.provenance(argv) | {
-            "runs": [identity(run) for run in models],
-            "outputs": before["outputs"] if extend else [],
-            "gaps": before["gaps"] if extend else [],
-            "finished": False,
-        }
+        made = provenance.provenance(argv)
+        made |= {fact: run[fact] for fact in made if fact in (run or {})}
         if command is not None:
-            self.record["command"] = command
-        named = ", ".join(str(run) for run in models)
+            made["command"] = command
+        self.record = made | {"outputs": [], "gaps": [], "finished": False}
+        self.name_runs(models)
+
+    def name_runs(self, models: Iterable[Path | str]) -> None:
+        """Record which run folders the results are of, from here on."""
+        self.record["runs"] = [identity(run) for run in models]
+        named = ", ".join(run["folder"] for run in self.record["runs"])
         self.source = f"{named}: {self.record['command']}" if named else self.record["command"]
 
     def add(

@@ -398,6 +398,16 @@ def test_only_expressions_with_faces_are_compared_with_the_report():
     assert "Of the 2 fractions" in against_report.sentences(result)[0]
 
 
+def test_a_folder_of_runs_may_be_compared_with(copies, tmp_path):
+    one, other = copies
+    (tmp_path / "seeds").mkdir()
+    shutil.copytree(other, tmp_path / "seeds" / "seed-0")
+    flags = ("--model", one, "--versus")
+    assert call(tmp_path / "a", *flags, other) == call(tmp_path / "b", *flags, tmp_path / "seeds")
+    compared = [(tmp_path / name / "versus.csv").read_text() for name in "ab"]
+    assert compared[0] == compared[1]
+
+
 # --- bad input
 
 
@@ -406,6 +416,8 @@ def test_bad_runs_are_refused_in_one_line(copies, tmp_path, capsys):
     one, other = copies
     assert "nowhere" in refusal(capsys, out, "--model", tmp_path / "nowhere")
     assert "nowhere" in refusal(capsys, out, "--model", one, "--versus", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds a run, which stays as it is"):
+        call(one, "--model", one)
 
     rows, _, probabilities = records.load_predictions(other)
     change(other, rows=rows[::-1])

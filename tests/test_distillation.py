@@ -1,11 +1,13 @@
 """What a network learns from finished runs: their mean, the labels' share, no validation row."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from common.data import agreement, loading, splits
 from common.models import checkpoints, prediction
-from common.runs import storage
+from common.runs import resume, storage
 from common.training import batches, distillation
 
 
@@ -36,7 +38,7 @@ def test_answers_over_other_views_are_used_only_by_a_run_that_began_with_them(
         return distillation.targets(tmp_path, *asked, weight=1, views=views).argmax()
 
     assert [taught(2), taught(10)] == [0, 3]
-    (tmp_path / "state").mkdir()
+    resume.save_state(tmp_path, 1, {}, {})
     assert taught(2) == 3
 
 
@@ -99,6 +101,12 @@ def test_the_script_learns_from_a_teacher_and_records_it(trained_run, small_data
     import train_dnn
 
     flags = ["--data", str(small_data), "--epochs", "1", "--teacher", str(trained_run)]
+    teacher = shutil.copytree(trained_run, tmp_path / "teacher")
+    begun = [*flags[:4], "--teacher", str(teacher), "--out", str(tmp_path / "moved")]
+    train_dnn.main(begun)
+    (tmp_path / "moved" / "metrics.json").unlink()
+    shutil.rmtree(teacher)  # what it said is kept
+    train_dnn.main(["--resume", "--out", str(tmp_path / "moved")])
     train_dnn.main([*flags, "--out", str(tmp_path / "student")])
     config = storage.read_json(tmp_path / "student" / "config.json")
     assert config["flags"]["teacher"] == [str(trained_run)]

@@ -185,6 +185,23 @@ def test_answers_are_averaged_within_a_fold_and_aligned_between_models(folds, tm
         records.load_models([folds, folds[:2]])
 
 
+def test_a_copy_of_the_data_may_lack_all_images_of_a_fold(
+    folds, faces, small_data, tmp_path, capsys
+):
+    for run in folds:
+        splits.save_images(run, faces)
+    lines = (small_data / "train.csv").read_text(encoding="ascii").splitlines()
+    held = splits.load(folds[0] / "split.npz").validation_rows
+    kept = [line for row, line in enumerate(lines[1:]) if row not in held]
+    (tmp_path / "train.csv").write_text("\n".join([lines[0], *kept]) + "\n", encoding="ascii")
+    flags = ["--data", str(tmp_path / "train.csv"), "--out", str(tmp_path / "out"), "--model"]
+    predict.main(["--rows", "validation", *flags, *map(str, folds)])
+    said = capsys.readouterr().out
+    assert f"{folds[1]}: " in said
+    assert f"{folds[0]}: " not in said
+    assert "each row by who held it out" in said
+
+
 def test_each_row_is_asked_of_the_run_that_held_it_out(folds, small_data, tmp_path):
     flags = ["--data", str(small_data), "--model"]
     predict.main(["--rows", "validation", *flags, *map(str, folds), "--out", str(tmp_path / "a")])

@@ -15,6 +15,7 @@ from common.outputs import Output
 from common.runs import provenance, storage
 
 COMMAND = "python script.py --out here"
+FACTS = {"command": "python train.py", "started": "before", "git_commit": "abc", "flags": {}}
 
 
 def names(folder):
@@ -117,7 +118,8 @@ class TestResult:
 
     def test_that_is_missing_is_named_with_the_reason(self, tmp_path, capsys):
         earlier(tmp_path)
-        output = Output(tmp_path, extend=True)
+        output = Output(tmp_path)
+        output.add("b", table=[{"x": 1}])
         output.miss("a", "The first", "There is no data.")
         output.finish()
         gap = {"name": "a", "title": "The first", "reason": "There is no data."}
@@ -280,11 +282,6 @@ class TestUnfinished:
         assert names(tmp_path) == ["a.csv", "manifest.json"]
         assert outputs.read(tmp_path)["stale"] == []
 
-    def test_an_unfinished_output_is_not_extended(self, tmp_path):
-        Output(tmp_path, command=COMMAND).add("a", table=[{"x": 1}])
-        with pytest.raises(ValueError, match=f"unfinished: run again {COMMAND}"):
-            Output(tmp_path, extend=True)
-
 
 class TestStale:
     def test_files_go_at_the_end_and_only_those_that_the_manifest_named(self, tmp_path):
@@ -328,46 +325,42 @@ class TestStale:
     def test_what_is_no_manifest_names_nothing(self, tmp_path, content):
         (tmp_path / "manifest.json").write_text(content)
         (tmp_path / "a.csv").write_text("x")
-        output = Output(tmp_path, extend=True)
+        output = Output(tmp_path)
         output.add("b", table=[{"x": 1}])
         output.finish()
         assert names(tmp_path) == ["a.csv", "b.csv", "manifest.json"]
 
 
-class TestExtend:
-    def test_keeps_what_was_there_and_adds_to_it(self, tmp_path):
-        earlier(tmp_path)
-        output = Output(tmp_path, command=COMMAND, extend=True)
-        output.add("c", table=[{"x": 1}], sentences=["new c"])
-        output.say("Both.")
+class TestRun:
+    def test_is_not_replaced_by_other_results(self, tmp_path):
+        storage.write_json(tmp_path / "config.json", FACTS)
+        output = Output(tmp_path, run=FACTS)
+        output.file("model.keras").write_bytes(b"weights")
         output.finish()
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(ValueError, match="holds a run, which stays as it is: choose another"):
+            Output(tmp_path, models=[tmp_path])
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    def test_keeps_its_own_provenance_and_the_seconds_that_it_took(self, tmp_path):
+        storage.write_json(tmp_path / "config.json", FACTS)
+        Output(tmp_path, run=FACTS, spent=100).finish()
         record = outputs.read(tmp_path)
-        assert {"a", "b", "c"} < {entry["name"] for entry in record["outputs"]}
-        assert names(tmp_path) == [
-            *("a.csv", "b.csv", "c.csv", "manifest.json", "observations.txt"),
+        expected = [FACTS[name] for name in ("command", "started", "git_commit")]
+        assert [record[name] for name in ("command", "started", "git_commit")] == expected
+        assert 100 <= record["seconds"] < 110
+        assert record["versions"]["numpy"] == np.__version__  # which that run did not record
+        assert "flags" not in record
+
+    def test_may_be_named_later(self, tmp_path):
+        storage.write_json(tmp_path / "run" / "config.json", FACTS)
+        output = Output(tmp_path / "out", command=COMMAND)
+        output.name_runs([tmp_path / "run"])
+        assert output.source == f"{tmp_path / 'run'}: {COMMAND}"
+        output.finish()
+        assert [run["folder"] for run in outputs.read(tmp_path / "out")["runs"]] == [
+            str(tmp_path / "run")
         ]
-        said = ["old a", "new c", "Both."]
-        assert (tmp_path / "observations.txt").read_text().splitlines() == said
-        assert record["command"] == COMMAND
-
-    def test_twice_says_everything_once(self, tmp_path):
-        for _ in range(2):
-            output = Output(tmp_path, extend=True)
-            output.add("a", sentences=["Of a."])
-            output.say("Of none.")
-            output.miss("b", "B", "Why.")
-            output.finish()
-        assert (tmp_path / "observations.txt").read_text().count("\n") == 2
-        assert len(outputs.read(tmp_path)["gaps"]) == 1
-
-    def test_drops_the_old_files_of_a_result_that_is_made_anew(self, tmp_path):
-        output = Output(tmp_path)
-        output.add("a", table=[{"x": 1}], arrays={"x": np.zeros(1)})
-        output.finish()
-        output = Output(tmp_path, extend=True)
-        output.add("a", table=[{"x": 2}])
-        output.finish()
-        assert names(tmp_path) == ["a.csv", "manifest.json"]
 
 
 class TestStudies:

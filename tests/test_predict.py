@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -74,7 +75,8 @@ def test_test_rows_become_a_submission_that_kaggle_takes(
     ).out  # fmt: skip
     faces = loading.load(small_data)
     expected = mean_prediction(chosen, faces.test_images, views=views)
-    ids, probabilities = kaggle.read_probabilities(tmp_path / "probabilities.csv")
+    table = pd.read_csv(tmp_path / "probabilities.csv")
+    ids, probabilities = table["id"], table[list(CLASS_NAMES)]
     np.testing.assert_array_equal(ids, faces.test_ids)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     submission = tmp_path / "submission.csv"
@@ -172,6 +174,13 @@ def test_every_labelled_image_is_scored_and_what_was_seen_is_said(
     with np.load(tmp_path / "predictions.npz") as written:
         np.testing.assert_array_equal(written["labels"], faces.train_labels)
     assert out.splitlines()[-1].endswith("--rows all")
+
+
+def test_rows_without_labels_are_not_scored(run_folders, small_data, tmp_path, capsys):
+    argv = ["--model", run_folders[0], "--rows", "all", "--data", small_data / "test.csv"]
+    with pytest.raises(ValueError, match="expected labelled images, found none"):
+        call(capsys, *argv, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_labelled_test_rows_count_among_all(run_folders, tmp_path, capsys):

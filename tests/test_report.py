@@ -58,6 +58,7 @@ if orders["trains"]:
 output = outputs.Output(
     out, models=[Path(flags["--model"])] if "--model" in flags else [out],
     argv=[flag for flag in sys.argv[1:] if flag != "--resume"],
+    run={{}} if orders["trains"] else None,
 )
 for name in orders["shows"]:
     title = name.capitalize()
@@ -175,7 +176,8 @@ def test_the_whole_report_in_order(project, capsys):
     config |= {"stamps": ["leak: it saw them"]}
     config["flags"] |= {"teacher": "cnn_of_then", "initial_weights": ["one", "two"]}
     storage.write_json(student / "config.json", config)
-    output = outputs.Output(student, command="python semi_supervised.py", models=[student])
+    made = {"command": "python semi_supervised.py"}
+    output = outputs.Output(student, run=made, models=[student])
     (student / "ledger.png").write_bytes(PNG)
     output.add("layers", title="Layers again", table=[{"layer": "logits", "parameters": 903}])
     output.add("ledger", title="Pseudo-labels", table=[{"class": "sad", "right": 0.6544}])

@@ -112,6 +112,13 @@ def test_a_run_at_a_constant_rate_may_get_more_epochs(tmp_path):
     assert visible == {"config.json", "model.keras"}
 
 
+def test_an_average_of_weights_is_of_the_epochs_that_were_planned(tmp_path):
+    flags = ("--epochs", "7", "--recipe", "report", "--average-from", "0.5")
+    resume.create(parse(tmp_path, *flags), architecture="cnn")
+    with pytest.raises(ValueError, match="started with --epochs 7, found 9"):
+        restored(tmp_path, "--epochs", "9")
+
+
 def test_students_get_no_more_epochs_than_their_teacher_had(tmp_path):
     flags = ("--epochs", "7", "--recipe", "report")
     resume.create(parse(tmp_path, *flags), architecture="cnn")
@@ -204,6 +211,18 @@ def test_a_run_is_not_written_over_unless_asked(tmp_path):
     resume.create(parse(tmp_path, "--overwrite"), architecture="cnn")
     visible = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
     assert visible == ["config.json"]
+
+
+@pytest.mark.parametrize("flag", ["--teacher", "--initial-weights"])
+@pytest.mark.parametrize("part", [".", "teacher"])
+def test_a_run_that_is_read_is_not_written_over(tmp_path, flag, part):
+    resume.create(parse(tmp_path), architecture="cnn")
+    storage.write_json(tmp_path / "teacher" / "config.json", {})
+    with pytest.raises(ValueError, match=rf"^{flag} .*, which --overwrite deletes: choose another"):
+        resume.create(parse(tmp_path, "--overwrite", flag, str(tmp_path / part)))
+    assert (tmp_path / "config.json").exists()
+    assert (tmp_path / "teacher" / "config.json").exists()
+    resume.create(parse(tmp_path, "--overwrite", flag, str(tmp_path.parent / "other")))
 
 
 def test_the_record_says_how_it_was_made(tmp_path):

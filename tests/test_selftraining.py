@@ -93,8 +93,9 @@ def test_the_statistics_count_right_ones():
 def test_images_from_elsewhere_hold_no_copy_of_a_validation_image(faces, split):
     images = faces.test_images.copy()
     images[3] = faces.train_images[split.validation_rows[0]]
+    images[5] = faces.train_images[split.validation_rows[1]] // 2 + 60  # in other grey levels
     extra = pseudo_labels.extra_images(replace(faces, test_images=images), split, "test")
-    np.testing.assert_array_equal(extra, np.delete(images, 3, axis=0))
+    np.testing.assert_array_equal(extra, np.delete(images, [3, 5], axis=0))
     assert len(pseudo_labels.extra_images(faces, split, None)) == 0
 
 
@@ -208,6 +209,48 @@ def test_a_teacher_that_saw_the_labels_is_refused_or_a_caveat(
         semi_supervised.main(second)
     semi_supervised.main([*second, "--allow-leak"])
     assert caveat in storage.read_json(tmp_path / "second" / "config.json")["caveats"]
+
+
+def test_test_images_without_labels_are_a_caveat_wherever_they_come_from(
+    small_data, faces, tmp_path, capsys
+):
+    import predict
+    import semi_supervised
+
+    (tmp_path / "data").mkdir()
+    shutil.copy(small_data / "test.csv", tmp_path / "data")
+    shutil.copy(small_data / "train.csv", tmp_path / "data")
+    flags = ["--data", str(small_data), "--architecture", "dnn", "--epochs", "1"]
+    flags += ["--unlabelled", "0.5", "--unlabelled-data", str(tmp_path / "data")]
+    run = tmp_path / "run"
+    semi_supervised.main([*flags, "--out", str(run)])
+    caveat = f"transductive: trained on {len(faces.test_images)} test images, without labels"
+    assert storage.read_json(run / "config.json")["caveats"] == [caveat]
+    assert storage.read_json(run / "teacher" / "config.json")["caveats"] == []
+    capsys.readouterr()
+    asked = ["--model", str(run), "--data", str(small_data), "--out"]
+    predict.main([*asked, str(tmp_path / "test")])
+    assert f"Caveat of {run}: {caveat}." in capsys.readouterr().out
+    predict.main([*asked, str(tmp_path / "all"), "--rows", "all"])
+    assert f"Caveat: {caveat}." in capsys.readouterr().out
+
+
+def test_a_run_counts_as_finished_when_it_is_compared(student, small_data, tmp_path, monkeypatch):
+    import semi_supervised
+    from common.figures.training import compared_runs
+
+    run = tmp_path / "run"
+    shutil.copytree(student, run)
+    for name in ("manifest.json", "comparison.csv"):
+        (run / name).unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr(compared_runs, "compare", None)
+        with pytest.raises(TypeError):
+            semi_supervised.main(["--resume", "--out", str(run)])
+    with pytest.raises(ValueError, match="unfinished"):
+        outputs.read(run)
+    semi_supervised.main(["--resume", "--out", str(run)])
+    assert said_of(run, "comparison") == said_of(student, "comparison")
 
 
 def said_of(run, name):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def main():
     labels = rows % 7
     chosen = np.where(np.sin(rows * (1 + arrays["w"][0])) > 0, labels, (labels + 1) % 7)
     probabilities = np.full((70, 7), 0.05) + 0.65 * np.eye(7)[chosen]
-    output = outputs.Output(args.out, command=storage.read_json(args.out / "config.json")["command"], models=[args.out])
+    output = outputs.Output(args.out, run=storage.read_json(args.out / "config.json"), models=[args.out])
     output.add("predictions", arrays={"rows": rows, "labels": labels, "probabilities": probabilities})
     right = float((chosen == labels).mean())
     measured = {"n": 70, "accuracy": right, "interval_95": [right / 2, 1.0], "best_epoch": args.epochs,
@@ -149,7 +150,7 @@ def test_a_killed_sweep_takes_its_scripts_along_and_goes_on(quick, serial):
             wait_for(state.exists)
             process.kill()
         # Its scripts end, too, and hold nothing.
-        lock.wait(quick / "killed" / run)
+        lock.wait(quick / "killed" / run, threading.Event())
         assert not is_finished(quick / "killed" / run)
     finished = sum(is_finished(quick / "killed" / run) for run in runs)
     assert finished >= 2  # before the run that was seen, one beside it may still have run
@@ -246,6 +247,30 @@ def test_a_run_that_another_process_holds_is_waited_for(inside):
         assert engine.finish_all([unit.stage], Path("out")) == {}
         assert process.poll() == 0
     assert stages.is_finished(unit.stage)
+
+
+def test_waiting_for_another_process_ends_with_this_one(inside, capsys):
+    folder, stopped = Path("out/run"), threading.Event()
+    folder.mkdir(parents=True)
+    record = {"host": "elsewhere", "process": 7, "since": "2026-01-01 00:00"}
+    storage.write_json(folder / lock.OWNER, record)
+    threading.Timer(0.2, stopped.set).start()
+    assert "in use by process 7 on elsewhere" in lock.wait(folder, stopped)
+    assert "Waiting: out/run: in use by process 7" in capsys.readouterr().out.replace(
+        str(Path.cwd()) + os.sep, ""
+    )
+
+
+def test_data_that_moved_are_known_by_their_content(inside, monkeypatch):
+    (unit,) = plan.units("train_dnn.py", [], ["--epochs", "1", "--data", "here"], Path("out"))
+    assert engine.finish_all([unit.stage], Path("out")) == {}
+    (moved,) = plan.units("train_dnn.py", [], ["--epochs", "1", "--data", "there"], Path("out"))
+    hashes = {"there": "d"}
+    monkeypatch.setattr(stages, "_data_hash", lambda place: hashes[place])
+    assert stages.is_finished(moved.stage)
+    hashes["there"] = "other"
+    with pytest.raises(ValueError, match="was made of other data: python train_dnn"):
+        stages.manifest(moved.stage)
 
 
 def test_without_a_shared_folder_the_results_come_back_and_the_worker_keeps_its_own(
@@ -412,6 +437,21 @@ def test_folds_come_to_one_score_on_every_row(tmp_path):
     assert setting.row["together"] == pytest.approx(np.mean(right))
     low, high = metrics.wilson_interval(int(np.sum(right)), 300)
     assert (setting.row["together 95 % low"], setting.row["together 95 % high"]) == (low, high)
+
+
+def test_settings_with_and_without_a_score_share_a_figure(tmp_path):
+    from common.figures.training import settings
+
+    right = np.arange(70) < 40
+    units = [
+        made_unit(tmp_path / name, {"validation": name}, {}, np.arange(70), right, scored=scored)
+        for name, scored in (("3000", True), ("0", False))
+    ]
+    result = merging.settings(units)
+    curves = settings.draw(result).axes[0]
+    assert curves.get_ylabel() == "accuracy"
+    assert len(curves.lines) == 2
+    assert "no validation score" in settings.sentences(result)[1]
 
 
 def test_runs_without_validation_rows_have_no_score(tmp_path):

@@ -103,7 +103,7 @@ def check_teacher(
     """
     config = storage.read_json(Path(run) / "config.json")
     found = config.get("architecture")
-    caveats = list(config.get("caveats", config.get("stamps", [])))  # as they were called before
+    caveats = records.caveats(config)
     if found != architecture:
         raise ValueError(
             f"{run}: expected a teacher of the student's architecture, {architecture}, found "

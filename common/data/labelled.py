@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data import agreement, loading
+from common.runs import records, storage
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ def load(source: str | None, rows: str, runs: Iterable[Path]) -> Labelled:
         )
     if labels is None or not len(labels):
         images, labels = dataset.train_images, dataset.train_labels
+        if not len(labels):
+            raise ValueError(f"{dataset.source}: expected labelled images, found none")
     elif rows == "all":
         images = np.concatenate([dataset.train_images, images])
         labels = np.concatenate([dataset.train_labels, labels])
@@ -68,7 +71,13 @@ def load(source: str | None, rows: str, runs: Iterable[Path]) -> Labelled:
 
 
 def _worth(run, everything, count):
-    """Return how many of the last `count` images a run was trained on, in one sentence."""
+    """Return how many of the last `count` images a run was trained on, and its caveats."""
+    worth = _trained_on(run, everything, count)
+    caveats = records.caveats(storage.read_json(Path(run) / "config.json"))
+    return " ".join([worth, *(f"Caveat: {caveat}." for caveat in caveats)])
+
+
+def _trained_on(run, everything, count):
     try:
         seen = int(agreement.seen_by(run, everything)[-count:].sum())
     except (ValueError, FileNotFoundError):

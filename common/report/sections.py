@@ -145,10 +145,7 @@ def _run(sources, section):
         if others := run.config["flags"].get(flag):
             named = [others] if isinstance(others, str) else others
             lines.append(said.format(", ".join(named)))
-    lines += [
-        f"Caveat: {caveat}."
-        for caveat in run.config.get("caveats") or run.config.get("stamps") or ()
-    ]
+    lines += [f"Caveat: {caveat}." for caveat in records.caveats(run.config)]
     lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
     script = contents.MODELS[section.name].training.split()[0]
     record = ["python", script, "--resume", "--out", str(stage.folder)]

@@ -59,17 +59,26 @@ def acquire(folder: Path) -> None:
     threading.Thread(target=_renew, args=(folder / OWNER, stopped), daemon=True).start()
 
 
-def wait(folder: Path) -> None:
-    """Return once no other process holds the lock of a folder, which is made when missing."""
+def wait(folder: Path, stopped: threading.Event) -> str:
+    """Return once no other process holds the lock of a folder, which is made when missing.
+
+    Returns:
+        an empty string, or what was waited for if `stopped` was set meanwhile.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    told = False
     while True:
         try:
             acquire(folder)
-        except ValueError:
-            time.sleep(1)
+        except ValueError as error:
+            if not told:
+                print(f"Waiting: {error}", flush=True)
+            told = True
+            if stopped.wait(1):
+                return str(error)
         else:
             release(folder)
-            return
+            return ""
 
 
 def release(folder: Path) -> None:

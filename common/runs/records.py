@@ -80,6 +80,11 @@ def caveat(runs: Sequence[Path | str]) -> str:
     return "The epoch kept was chosen on these rows, which flatters a little."
 
 
+def caveats(config: Mapping) -> list[str]:
+    """Return what must be said of a run's results, by its configuration, as sentences."""
+    return list(config.get("caveats") or config.get("stamps") or ())  # as they were called before
+
+
 def _flags(run):
     """Return the flags that a run was started with, none where it has no record of them."""
     try:

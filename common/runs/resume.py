@@ -31,8 +31,9 @@ def restore_flags(
     """Set every flag of `args` to what the run in `args.out` was started with, for `--resume`.
 
     `--data` may name another place of the same rows, `--learning-rate` another rate for the epochs
-    to come, and `--epochs` more of them where the rate is constant: a schedule stretches over the
-    epochs that it was made for. Any other flag may be typed again only as it was.
+    to come, and `--epochs` more of them where the rate is constant and no weights are averaged: a
+    schedule and an average stretch over the epochs that they were made for. Any other flag may be
+    typed again only as it was.
 
     Args:
         args: of argparse, changed in place.
@@ -76,10 +77,12 @@ def _initial(args):
 def _may_grow(args, flags, recalled, given):
     """Return whether a run can get more epochs, which are then as if it had been started so.
 
-    The rate must be constant, and the run one network: students learn from a teacher at its end.
+    The rate must be constant, no weights averaged from a share of the epochs on, and the run one
+    network: students learn from a teacher at its end.
     """
     recipe = recipes.RECIPES.get(str(flags.get("recipe")))
-    return _initial(args) and given > recalled and recipe is not None and not recipe.annealed
+    constant = recipe is not None and not recipe.annealed and flags.get("average_from") is None
+    return _initial(args) and given > recalled and constant
 
 
 def _recalled(path, action, value):
@@ -140,6 +143,7 @@ def create(args: argparse.Namespace, **facts: Any) -> dict:
                 f"{folder}: holds a run already: go on with it (--resume), replace it "
                 "(--overwrite) or choose another folder (--out)"
             )
+        _check_not_read(args)
         # By name, as --out may hold what is no run's; config.json last, as it tells of the rest.
         for part in (part for name in WRITTEN for part in folder.glob(name)):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
@@ -148,6 +152,18 @@ def create(args: argparse.Namespace, **facts: Any) -> dict:
     config = {**provenance.provenance(), **facts, "flags": flags}
     storage.write_json(path, config)
     return storage.read_json(path)
+
+
+def _check_not_read(args):
+    """Raise a ValueError if a run that is to be replaced is, or holds, one that is to be read."""
+    for name in ("teacher", "initial_weights", "versus", "ceiling"):
+        given = getattr(args, name, None) or []
+        for run in given if isinstance(given, list) else [given]:
+            if Path(run).resolve().is_relative_to(args.out.resolve()):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {run}: is in {args.out}, which --overwrite "
+                    "deletes: choose another --out"
+                )
 
 
 def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: dict) -> None:

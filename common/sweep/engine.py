@@ -91,7 +91,8 @@ def _outcome(future, run):
 
 def _finish(run, out, environment=None):
     """Bring a run to its end; return the last line of its error, or an empty string."""
-    lock.wait(run.folder)
+    if failure := lock.wait(run.folder, stages.STOPPED):
+        return failure
     try:
         outputs.read(run.folder)
     except ValueError:

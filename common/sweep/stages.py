@@ -1,22 +1,28 @@
 """Scripts with their flags: which are finished, and bringing those to an end that are not."""
 
+import functools
+import itertools
 import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import outputs
+from common.data import loading
 from common.runs import provenance, records
 from common.sweep import leash
 
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
+STOPPED = threading.Event()  # this process is about to end
 LEASH = os.pipe()  # scripts wait at one end for this process to let go of the other (see `leash`)
 KILLED = "killed by signal"  # how the failure of a script begins that was
-PLACES = {"--out": 1, "--resume": 0}  # flags that change no result, with how many values each has
+# Flags that change no result, with how many values each has. A run says which data it is of.
+PLACES = {"--out": 1, "--resume": 0, "--data": 1}
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,13 @@ def manifest(stage: Stage) -> dict:
     than those of today.
     """
     made = outputs.read(stage.folder)
-    if _flags(stage, made["command"]) != _flags(stage, stage.command):
+    if _flags(made["command"]) != _flags(stage.command):
         raise ValueError(f"{stage.folder} was made with other flags: {made['command']}.")
     if stage.trains:
-        records.read(stage.folder)
+        trained = records.read(stage.folder)
+        before, now = _data(made["command"]), _data(stage.command)
+        if before != now and trained.data_hash != _data_hash(now):
+            raise ValueError(f"{stage.folder} was made of other data: {made['command']}.")
     known = {run["folder"]: run["weights"] for run in made["runs"]}
     watched = known.keys() | (set() if stage.trains else {str(run) for run in stage.reads})
     for run in sorted(watched - {str(stage.folder)}):
@@ -136,21 +145,33 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
 
 def let_go() -> None:
     """End all scripts that `finish` is running, before this process ends itself."""
+    STOPPED.set()
     os.close(LEASH[1])
 
 
-def _flags(stage, command):
-    """Return the words of a command that decide what comes out of a stage.
+def _data(command):
+    """Return the last value of --data in a command, None without one."""
+    words = shlex.split(command)
+    given = [after for flag, after in itertools.pairwise(words) if flag == "--data"]
+    return given[-1] if given else None
 
-    A run folder that is looked into says which data it needs, so that only a stage that trains
-    depends on where the data are.
-    """
-    places = PLACES if stage.trains else PLACES | {"--data": 1}
+
+@functools.cache
+def _data_hash(place):
+    """Return the hash of the data at a place, None where there are none."""
+    try:
+        return loading.load(place).data_hash
+    except (ValueError, OSError):
+        return None
+
+
+def _flags(command):
+    """Return the words of a command that decide what comes out of a stage."""
     words = iter(shlex.split(command)[1:])
     kept = []
     for word in words:
-        if word in places:
-            for _ in range(places[word]):
+        if word in PLACES:
+            for _ in range(PLACES[word]):
                 next(words, None)
         else:
             kept.append(word)

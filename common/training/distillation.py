@@ -11,7 +11,7 @@ import numpy as np
 
 from common import metrics, outputs
 from common.models import ensemble, prediction
-from common.runs import storage
+from common.runs import resume, storage
 from common.training import batches
 
 TELL_EVERY = 30  # seconds
@@ -30,8 +30,8 @@ def targets(
     """Return (1 - weight) x label + weight x mean probability of the teachers, float32 (n, 7).
 
     The probabilities are kept in `folder/teacher_probabilities.npz` and read from there when the
-    run goes on after a stop. Answers over other views are asked for again, unless the run has
-    begun with them: it goes on with what it learned from so far.
+    run goes on after a stop. Those of other weights or over other views are asked for again, unless
+    the run has begun with them: it goes on with what it learned from so far.
 
     Args:
         folder: the run folder of the network that learns.
@@ -43,10 +43,11 @@ def targets(
         half: ask in bfloat16 (see `checkpoints.load`), which moves a target by about 0.01.
     """
     place = folder / "teacher_probabilities.npz"
-    asked = {"hashes": np.array([storage.sha256(Path(run) / "model.keras") for run in teachers])}
-    if not (folder / "state").exists():
-        asked["views"] = np.array(views)
-    mean = _kept(place, asked, len(images))
+    mean = _kept(place, {}, len(images)) if resume.states(folder) else None
+    if mean is None:
+        hashes = [storage.sha256(Path(run) / "model.keras") for run in teachers]
+        asked = {"hashes": np.array(hashes), "views": np.array(views)}
+        mean = _kept(place, asked, len(images))
     if mean is None:
         print(f"Asking {', '.join(map(str, teachers))} about {len(images):,} images.", flush=True)
         told = _progress(len(teachers) * len(images))
@@ -55,7 +56,7 @@ def targets(
             for model in ensemble.load_each(teachers, half=half)
         ]
         mean = np.mean(answers, axis=0)
-        storage.write_arrays(place, **asked | {"mean": mean, "views": np.array(views)})
+        storage.write_arrays(place, **asked, mean=mean)
     return ((1 - weight) * batches.soft_labels(labels) + weight * mean).astype(np.float32)
 
 

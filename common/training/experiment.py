@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from common.models import checkpoints, prediction
 from common.runs import records, resume, storage
 from common.training import batches, devices, distillation, fitting, recipes
 
+Then = Callable[[outputs.Output], str | None]
 LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
 
 
@@ -74,20 +76,29 @@ def plan(
     )
 
 
-def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | None = None) -> None:
+def train(
+    args: argparse.Namespace,
+    architecture: str,
+    *,
+    versus: Path | str | None = None,
+    then: Then | None = None,
+) -> None:
     """Train a network as `args` says and write everything that its run folder holds.
 
     Args:
         args: the flags of `cli.add_training`, data, out and seed.
         architecture: a name that `registry.build` knows.
         versus: finished run to be compared with afterwards; refused now if that will not do.
+        then: see `fit`.
     """
     dataset, split = load_data(args)
     if versus:
         agreement.check_comparable(versus, dataset, split)
     initial, teachers = args.initial_weights or [], args.teacher or []
-    agreement.check_unseen([*initial, *teachers], dataset, split.validation_rows)
-    start = checkpoints.mean_weights(initial, architecture) if initial else None
+    start = None
+    if not (args.resume and resume.load_state(args.out)):  # what was taken from them is kept there
+        agreement.check_unseen([*initial, *teachers], dataset, split.validation_rows)
+        start = checkpoints.mean_weights(initial, architecture) if initial else None
     resume.create(args, architecture=architecture, data_hash=dataset.data_hash)
     splits.save(args.out / "split.npz", split)
     splits.save_images(args.out, dataset)
@@ -99,7 +110,7 @@ def train(args: argparse.Namespace, architecture: str, *, versus: Path | str | N
             args.out, teachers, given.images, labels, weight=args.teacher_weight, half=half
         )
         given = replace(given, targets=targets)
-    fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split)
+    fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split, then)
 
 
 def fit(
@@ -108,6 +119,7 @@ def fit(
     given: batches.TrainingData,
     dataset: loading.Dataset,
     split: splits.Split,
+    then: Then | None = None,
 ) -> keras.Model:
     """Train a network and measure it, unless that was done; return it at its best epoch.
 
@@ -117,16 +129,18 @@ def fit(
         given: what it learns from.
         dataset: has the validation and test images.
         split: whose validation images, if any, choose the epoch, unless the plan keeps the last.
+        then: adds to the results before they count as finished, and returns what to do next; it is
+            called again for a finished run, as what it adds may depend on others.
     """
     try:
         if not (folder / "metrics.json").exists():  # the last result that a finished run gets
             held_out = split.validation_rows
             validation = dataset.train_images[held_out], dataset.train_labels[held_out]
             fitting.fit(folder, plan, given, validation)
-        elif _is_recorded(folder):
+        elif then is None and _is_recorded(folder):
             print(f"{folder} is finished already.")
             return checkpoints.load(folder)[0]
-        return measure(folder, dataset, split)
+        return measure(folder, dataset, split, then)
     except BrokenPipeError:
         raise
     except OSError as error:  # a full disk, for one
@@ -145,13 +159,16 @@ def _is_recorded(folder):
     return True
 
 
-def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> keras.Model:
+def measure(
+    folder: Path, dataset: loading.Dataset, split: splits.Split, then: Then | None = None
+) -> keras.Model:
     """Measure a trained network, predict the test images, and write all results of the run.
 
     Args:
         folder: of the run, with `config.json`, `model.keras` and `history.csv`.
         dataset: that it was trained on.
         split: of it.
+        then: see `fit`.
 
     Returns:
         the network.
@@ -172,7 +189,8 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
         "model_sha256": storage.sha256(folder / "model.keras"),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    output = outputs.Output(folder, command=config["command"], models=[folder])
+    spent = sum(row["seconds"] for row in history)
+    output = outputs.Output(folder, run=config, spent=spent, models=[folder])
     for file in ("model.keras", "history.csv"):  # written after each epoch
         output.file(file)
     if len(held_out):
@@ -181,16 +199,17 @@ def measure(folder: Path, dataset: loading.Dataset, split: splits.Split) -> kera
     result = curves.TrainedRun(name, history, measured)
     output.show("curves", curves, result, title=f"Loss and accuracy of the {name} by epoch")
     output.add("layers", title=f"Layers of the {name}", table=layer_table(model))
-    following = ""
+    following = []
     if len(dataset.test_ids):
         submission = output.file("submission.csv")
         answers = prediction.predict(model, dataset.test_images).argmax(axis=1)
         kaggle.write_submission(submission, dataset.test_ids, answers)
         kaggle.check_submission(submission, dataset.test_ids)
         if dataset.source != "sample":
-            following = f"Submit it: {kaggle.submit_command(submission)}"
+            following.append(f"Submit it: {kaggle.submit_command(submission)}")
     storage.write_json(output.file("metrics.json"), measured)
-    output.finish(following)
+    following.append((then(output) if then else None) or "")
+    output.finish("\n".join(filter(None, following)))
     return model
 
 

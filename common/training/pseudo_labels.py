@@ -7,7 +7,7 @@ its place.
 import numpy as np
 
 from common import metrics
-from common.data import loading, pixels, splits
+from common.data import loading, matching, pixels, splits
 from common.labels import CLASS_NAMES, NUM_CLASSES
 
 UNLABELLED = -1  # stands where a label was removed; no loss accepts it
@@ -150,7 +150,7 @@ def extra_images(dataset: loading.Dataset, split: splits.Split, source: str | No
 
     Args:
         dataset: the data set trained on.
-        split: of it; a copy of a validation image is left out.
+        split: of it; a copy of a validation image, in any encoding, is left out.
         source: "test" for the data set's own test images, a path for another data set, or None.
     """
     if source is None:
@@ -160,6 +160,5 @@ def extra_images(dataset: loading.Dataset, split: splits.Split, source: str | No
     else:
         other = loading.load(source)
         images = np.concatenate([other.train_images, other.test_images])
-    held_out = dataset.train_images[split.validation_rows]
-    groups = pixels.duplicate_groups(np.concatenate([held_out, images]))
-    return images[~np.isin(groups[len(held_out) :], groups[: len(held_out)])]
+    known = matching.fingerprints(dataset.train_images)
+    return images[~matching.seen(known, split.validation_rows, images)]

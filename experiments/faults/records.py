@@ -94,7 +94,7 @@ def whole_run(folder: Path) -> Path:
         record = {"history": history[:epoch], "best": {"epoch": 1, "validation_accuracy": 0.5}}
         resume.save_state(folder, epoch, {"0000": np.full(3, epoch, np.float32)}, record)
     with contextlib.redirect_stdout(io.StringIO()):
-        output = outputs.Output(folder, command=config["command"], models=[])
+        output = outputs.Output(folder, run=config)
         output.add("layers", title="Layers", table=[{"layer": "a"}], sentences=["One."])
         output.finish()
     return folder

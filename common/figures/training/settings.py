@@ -62,7 +62,7 @@ def draw(result: Sequence[Setting]) -> Figure:
     figure = style.new_figure(10, max(3.6, 0.35 * len(result) + 1.5))
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     colours = list(style.CLASS_COLOURS.values())
-    scored = "validation_accuracy" in result[0].histories[0][0]
+    scored = all("validation_accuracy" in setting.histories[0][0] for setting in result)
     quantity = "validation_accuracy" if scored else "accuracy"
     for place, setting in enumerate(result):
         colour = colours[place] if place < len(colours) else "#999999"
