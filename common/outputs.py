@@ -56,24 +56,30 @@ class Output:
 
         Raises:
             ValueError: the folder cannot be written, another process writes to it, or it holds a
-                run, whose files these results would replace.
+                run or the results of another script, which these would replace.
         """
         self.folder = storage.check_writable(folder)
-        if run is None and not study and (self.folder / "config.json").exists():
+        alone = run is None and not study
+        if alone and (self.folder / "config.json").exists():
             raise ValueError(f"{folder}: holds a run, which stays as it is: choose another --out")
-        lock.acquire(self.folder)
         self._manifest = f"{study}.json" if study else MANIFEST
         self._observations = f"{study}.txt" if study else OBSERVATIONS
         self._start = time.monotonic() - spent
         try:
             before = _load(self.folder / self._manifest)
         except ValueError:
-            before = {"outputs": [], "stale": []}
-        self._old_files = _files(before) | set(before["stale"])
+            before = None
         made = provenance.provenance(argv)
         made |= {fact: run[fact] for fact in made if fact in (run or {})}
         if command is not None:
             made["command"] = command
+        if alone and before and _script(before["command"]) != _script(made["command"]):
+            raise ValueError(
+                f"{folder}: holds the results of {_script(before['command'])}, which stay as they "
+                "are: choose another --out"
+            )
+        lock.acquire(self.folder)
+        self._old_files = _files(before) | set(before["stale"]) if before else set()
         self.record = made | {"outputs": [], "gaps": [], "finished": False}
         self.name_runs(models)
 
@@ -277,6 +283,11 @@ def _load(path):
     if not whole or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{path}: expected the manifest of an output, found something else")
     return record
+
+
+def _script(command):
+    """Return the script of a command, or its module."""
+    return next((word for word in command.split()[1:] if word != "-m"), command)
 
 
 def _files(record):

@@ -18,6 +18,12 @@ COMMAND = "python script.py --out here"
 FACTS = {"command": "python train.py", "started": "before", "git_commit": "abc", "flags": {}}
 
 
+@pytest.fixture(autouse=True)
+def script(monkeypatch):
+    """Results are those of one script."""
+    monkeypatch.setattr(sys, "argv", ["script.py"])
+
+
 def names(folder):
     """Return the names of all files in a folder, sorted; none is a leftover of a write."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -25,7 +31,7 @@ def names(folder):
 
 def earlier(folder):
     """Finish an output of two results, a and b, as an earlier time would have."""
-    output = Output(folder, command="python earlier.py")
+    output = Output(folder, command="python script.py --earlier")
     output.add("a", table=[{"x": 1}], sentences=["old a"])
     output.add("b", table=[{"x": 1}])
     output.finish()
@@ -231,7 +237,7 @@ class TestUnfinished:
         before = (tmp_path / "manifest.json").read_bytes()
         Output(tmp_path)
         assert (tmp_path / "manifest.json").read_bytes() == before
-        assert outputs.read(tmp_path)["command"] == "python earlier.py"
+        assert outputs.read(tmp_path)["command"] == "python script.py --earlier"
 
     def test_it_is_said_before_the_first_file_is_replaced(self, tmp_path, monkeypatch):
         earlier(tmp_path)
@@ -331,8 +337,8 @@ class TestStale:
         assert names(tmp_path) == ["a.csv", "b.csv", "manifest.json"]
 
 
-class TestRun:
-    def test_is_not_replaced_by_other_results(self, tmp_path):
+class TestWhatIsThere:
+    def test_a_run_is_not_replaced_by_other_results(self, tmp_path):
         storage.write_json(tmp_path / "config.json", FACTS)
         output = Output(tmp_path, run=FACTS)
         output.file("model.keras").write_bytes(b"weights")
@@ -342,7 +348,18 @@ class TestRun:
             Output(tmp_path, models=[tmp_path])
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
-    def test_keeps_its_own_provenance_and_the_seconds_that_it_took(self, tmp_path):
+    def test_nor_are_the_results_of_another_script(self, tmp_path):
+        earlier(tmp_path)
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(ValueError, match=r"holds the results of script.py, which stay as they"):
+            Output(tmp_path, command="python other.py --out here")
+        assert {path: path.read_bytes() for path in before} == before
+        Output(tmp_path, command="python script.py --other flags").finish()
+        Output(tmp_path / "module", command="python -m experiments.one").finish()
+        with pytest.raises(ValueError, match=r"holds the results of experiments\.one"):
+            Output(tmp_path / "module", command="python -m experiments.two")
+
+    def test_a_run_keeps_its_own_provenance_and_the_seconds_that_it_took(self, tmp_path):
         storage.write_json(tmp_path / "config.json", FACTS)
         Output(tmp_path, run=FACTS, spent=100).finish()
         record = outputs.read(tmp_path)
@@ -352,7 +369,7 @@ class TestRun:
         assert record["versions"]["numpy"] == np.__version__  # which that run did not record
         assert "flags" not in record
 
-    def test_may_be_named_later(self, tmp_path):
+    def test_runs_may_be_named_later(self, tmp_path):
         storage.write_json(tmp_path / "run" / "config.json", FACTS)
         output = Output(tmp_path / "out", command=COMMAND)
         output.name_runs([tmp_path / "run"])
