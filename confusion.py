@@ -121,7 +121,7 @@ def main(argv=None):
         pages["versus"] = versus
     for name, view in pages.items():
         if asked.gap:
-            output.miss(name, view.TITLE, asked.gap)
+            output.miss(f"{name}_faces" if view is versus else name, view.TITLE, asked.gap)
         else:
             output.show(name, view, result)
     if args.versus and asked.gap:

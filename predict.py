@@ -26,7 +26,6 @@ Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 c
 """
 
 import shlex
-from pathlib import Path
 
 from common import cli
 from common.labels import NUM_CLASSES
@@ -80,10 +79,17 @@ def build_parser():
     what = options.add_mutually_exclusive_group()
     cli.add_rows(what, default="test")
     what.add_argument(
-        "--photos", metavar="PATH", type=Path, nargs="+", help="photographs, or folders of them"
+        "--photos",
+        metavar="PATH",
+        type=cli.path,
+        nargs="+",
+        help="photographs, or folders of them",
     )
     what.add_argument(
-        "--video", metavar="FILE|N", help="a video in any usual format, or the number of a camera"
+        "--video",
+        metavar="FILE|N",
+        type=cli.some_text,
+        help="a video in any usual format, or the number of a camera",
     )
     options.add_argument(
         "--whole-image",
@@ -141,7 +147,7 @@ def label_test_rows(args, argv):
     import numpy as np
 
     from common import kaggle, metrics
-    from common.data import loading
+    from common.data import labelled, loading
     from common.outputs import Output
     from common.runs import records, storage
 
@@ -151,7 +157,11 @@ def label_test_rows(args, argv):
     output = Output(args.out, argv=argv, models=args.model)
     probabilities = _predict(args, dataset.test_images).mean(axis=0)
     predictions = probabilities.argmax(axis=1)
-    if dataset.test_labels is not None:
+    if dataset.test_labels is None:
+        for run in args.model:
+            caveats = records.caveats(storage.read_json(run / "config.json"))
+            output.say(*(f"Caveat of {run}: {caveat}." for caveat in caveats))
+    else:
         usages = np.full(len(predictions), "") if dataset.test_usage is None else dataset.test_usage
         for usage in np.unique(usages):
             rows = usages == usage
@@ -159,9 +169,7 @@ def label_test_rows(args, argv):
             output.say(
                 metrics.accuracy_sentence(name, dataset.test_labels[rows], predictions[rows])
             )
-    for run in args.model:
-        config = storage.read_json(run / "config.json")
-        output.say(*(f"Caveat of {run}: {caveat}." for caveat in records.caveats(config)))
+        output.say(*labelled.load(args.data, "test", args.model).sentences)
     kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
     submission, columns = output.file("submission.csv"), args.columns or kaggle.SUBMISSION_HEADER
     kaggle.write_submission(

@@ -33,8 +33,7 @@ def measure(predict):
     print(len(images) / seconds, 1000 * busy / len(images), difference)
 """
 OURS = """
-prediction.BATCH = {batch} or prediction.BATCH
-measure(lambda images: prediction.predict(model, images))
+measure(lambda images: prediction.predict(model, images, batch={batch} or prediction.BATCH))
 """
 HALF = """
 measure(lambda images: prediction.predict(half, images))

@@ -43,6 +43,7 @@ def add_data(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--data",
         metavar="PATH|sample",
+        type=some_text,
         help="FER-2013 as a file or folder in any layout, or 'sample' for synthetic ones "
         "(default: the folder data/)",
     )
@@ -53,7 +54,7 @@ def add_out(options: argparse.ArgumentParser, script: str) -> None:
     options.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=path,
         default=Path("outputs") / Path(script).stem,
         help="folder to write (default: %(default)s)",
     )
@@ -540,6 +541,18 @@ def _titles(registry):
     """Return the help text of a choice among entries with a title."""
     said = "; ".join(f"'{name}': {entry.title}" for name, entry in registry.items())
     return f"{said} (default: %(default)s)"
+
+
+def some_text(text: str) -> str:
+    """Return a flag's text, which an unset variable of a shell would leave empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, found an empty text")
+    return text
+
+
+def path(text: str) -> Path:
+    """Return a flag's path; see `some_text`."""
+    return Path(some_text(text))
 
 
 def _number(text, kind, valid, expected):

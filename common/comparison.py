@@ -317,6 +317,7 @@ def table(named_runs: dict[str, Path]) -> "pd.DataFrame":
         try:
             result["low"], result["high"] = result["interval_95"]
             row = {"model": name} | {column: result[key] for column, key in MEASURED.items()}
+            row["machine"] = _machine(run)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: expected the numbers of a finished run, found one missing ({error})"
@@ -333,9 +334,19 @@ def sentences(name_a: str, run_a: Path, name_b: str, run_b: Path) -> list[str]:
     # The slower one first: "0.03 times as long" is hard to picture.
     slower, faster = both.sort_values("seconds an epoch", ascending=False).to_dict("records")
     ratio = slower["seconds an epoch"] / max(faster["seconds an epoch"], 1e-9)
+    took = (
+        f"an epoch of the {slower['model']} took {ratio:.1f} times as long as one of the "
+        f"{faster['model']}"
+    )
+    if slower["machine"] != faster["machine"]:
+        took = "their times are those of different machines"
     return [
         *paired_sentences(f"the {name_a}", f"the {name_b}", differences),
-        f"They have {both['parameters'][0]:,} and {both['parameters'][1]:,} parameters; an epoch "
-        f"of the {slower['model']} took {ratio:.1f} times as long as one of the "
-        f"{faster['model']}.",
+        f"They have {both['parameters'][0]:,} and {both['parameters'][1]:,} parameters; {took}.",
     ]
+
+
+def _machine(run):
+    """Return the machine that a run was trained on, for example "2 x AMD EPYC"."""
+    machine = storage.read_json(Path(run) / "config.json").get("machine") or {}
+    return f"{machine.get('cpus', '?')} x {machine.get('processor', '?')}"

@@ -70,7 +70,12 @@ def main(argv=None):
         for smoothing in args.smoothing:
             scored = areas(maps.importance(name, found, smoothing))
             table.append(_row(registry.method(name).title, smoothing, scored, chance))
-    best = max(table, key=lambda row: row["score"])
+    best, *others = sorted(table, key=lambda row: -row["score"])
+    level = [
+        f"{row['method']}, {row['smoothing']} ({row['score']:.3f})"
+        for row in others
+        if row["score"] > best["95 % low"]
+    ]
     output = results.study(f"saliency_methods{'_again' * bool(args.first)}", [args.model])
     output.add(
         f"saliency_methods{'_again' * bool(args.first)}",
@@ -78,9 +83,9 @@ def main(argv=None):
         table=table,
         sentences=[
             f"Over {len(images)} validation images from number {args.first} on, maps by "
-            f"{best['method']}, smoothing {best['smoothing']}, are the most faithful: "
-            f"insertion less deletion {best['score']:.3f} [{best['95 % low']:.3f}, "
-            f"{best['95 % high']:.3f}]."
+            f"{best['method']}, smoothing {best['smoothing']}, score highest: insertion less "
+            f"deletion {best['score']:.3f} [{best['95 % low']:.3f}, {best['95 % high']:.3f}]. "
+            f"Within that interval: {'; '.join(level) or 'no other'}."
         ],
     )
     output.finish()

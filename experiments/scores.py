@@ -71,6 +71,7 @@ def main(argv=None):
                     "95 % low": low,
                     "95 % high": high,
                     "n": len(labels),
+                    "interval over": "images",
                 }
             )
     recipes = {run: run.name.rpartition("_")[0] for run in together}
@@ -89,6 +90,7 @@ def main(argv=None):
                 "negative log-likelihood": float(np.mean(likelihoods)),
                 "95 % low": mean - half,
                 "95 % high": mean + half,
+                "interval over": "seeds",
             }
         )
     output = results.study("accuracy_networks", everyone)

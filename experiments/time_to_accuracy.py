@@ -13,7 +13,7 @@ named instead.
 import statistics
 from pathlib import Path
 
-from common import cli
+from common import cli, comparison
 from common.data import agreement
 from common.figures.training import accuracy_by_minutes
 from common.report import results
@@ -66,6 +66,9 @@ def main(argv=None):
         "compact CNN": args.compact_run or train("compact", COMPACT, args.compact_epochs),
     }
     records.load_together(list(named.values()))  # refuses other validation images
+    (machine, *others) = comparison.table(named)["machine"].unique()
+    if others:
+        raise ValueError(f"expected runs of one machine, found {', '.join([machine, *others])}")
     histories = {}
     for name, folder in named.items():
         history = records.load_history(folder)
@@ -81,7 +84,7 @@ def main(argv=None):
                 "validation accuracy": accuracy,
                 **minutes,
                 "times as fast": ratio,
-                "machine": results.machine(),
+                "machine": machine,
             }
         )
     output = results.study("accuracy_by_minutes", named.values())

@@ -15,7 +15,9 @@ from hypothesis.extra import numpy as arrays
 
 from common.attacks import deepfool, engine, fgsm, mi_fgsm, noise, pgd, registry, robustness
 from common.attacks.registry import Budget
+from common.attacks.robustness import Measurement, Robustness
 from common.attacks.setting import Sample, Setting
+from common.figures.adversarial import robustness as figure_of_robustness
 
 SHAPE = (10, 10, 1)
 NUM_IMAGES = 12
@@ -588,10 +590,37 @@ def test_weighted_shares_by_hand():
     hits = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
     share, error, of_class = Sample(np.arange(6), labels, weights).shares(hits)
     np.testing.assert_allclose(share, [0.6, 1])
-    expected = np.sqrt(0.4**2 * (0.75 * 0.25) / 4 + 0.6**2 * 0.25 / 2)
-    np.testing.assert_allclose(error, [expected, 0])
+    variances = [
+        [(4 / 6) * (2 / 6) / 4, (2 / 4) * (2 / 4) / 2],  # a hit and a miss more than there were
+        [(5 / 6) * (1 / 6) / 4, (3 / 4) * (1 / 4) / 2],
+    ]
+    np.testing.assert_allclose(error, np.sqrt(variances @ np.array([0.4, 0.6]) ** 2))
     np.testing.assert_allclose(of_class[:, [0, 3]], [[0.75, 0.5], [1, 1]])
     assert np.isnan(of_class[:, [1, 2, 4, 5, 6]]).all()
+
+
+def test_an_emotion_that_withstands_is_named_and_its_whisker_is_open():
+    labels = np.repeat(np.arange(7), 3)
+    sample = Sample(np.arange(21), labels, np.full(21, 1 / 21))
+    smallest = np.where(labels == 3, np.inf, 0.5 + labels / 10) / 255
+    smallest[labels == 5] = np.array([0.2, 0.4, np.inf]) / 255
+    hits = np.tile(labels, (2, 1))
+    names = ("fgsm", registry.CONTROL)
+    measured = Measurement(
+        dict.fromkeys(names, hits),
+        dict.fromkeys(names, hits),
+        dict.fromkeys(names, smallest),
+        np.zeros(21, bool),
+    )
+    setting = Setting("run", Budget(eps=1 / 255))
+    result = Robustness(setting, sample, np.array([0.0, 1.0]), measured)
+    said = " ".join(figure_of_robustness.sentences(result))
+    assert "for surprise (median 0.40/255), the largest for happy (median above 1/255)" in said
+    least = figure_of_robustness.draw(result).axes[2]
+    arrows = [line for line in least.lines if line.get_marker() == ">"]
+    reached = [np.flatnonzero(np.isfinite(line.get_xdata())).tolist() for line in arrows]
+    assert reached == [[3, 5]] * 2
+    assert all(np.nanmax(line.get_xdata()) == 1 for line in arrows)
 
 
 def test_size_quartiles_leave_out_what_was_misread():

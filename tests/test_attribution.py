@@ -451,14 +451,25 @@ def test_a_map_of_the_model_changes_when_the_model_is_randomised(small_cnn, face
     np.testing.assert_array_equal(correlations, again)
 
 
-def test_a_map_of_the_image_alone_does_not_change_and_a_blank_one_counts_as_0(
+def test_a_map_of_the_image_alone_does_not_change_and_a_blank_one_says_nothing(
     small_cnn, faces, targets
 ):
     randomise = faithfulness.cascading_randomisation
     _, unmoved = randomise(small_cnn, lambda _, images, __: images[..., 0], faces, targets)
     np.testing.assert_allclose(unmoved, 1)
-    _, blank = randomise(small_cnn, lambda _, images, __: 0 * images[..., 0], faces, targets)
-    np.testing.assert_array_equal(blank, 0)
+    shown = np.arange(len(faces)) > 0  # the first map is blank
+    _, mixed = randomise(
+        small_cnn,
+        lambda _, images, __: images[..., 0] * shown[:, np.newaxis, np.newaxis],
+        faces,
+        targets,
+    )
+    np.testing.assert_array_equal(np.isnan(mixed), np.tile(~shown, (len(mixed), 1)))
+    fading = iter([1, 0, 0, 0, 0])  # a map that goes blank has nothing left
+    _, gone = randomise(
+        small_cnn, lambda _, images, __: next(fading) * images[..., 0], faces, targets
+    )
+    np.testing.assert_array_equal(gone[1:], 0)
 
 
 # ----------------------------------------------------------------------------- what maps show

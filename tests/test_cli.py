@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
             {"id,predicted_label": ("id", "predicted_label"), "a, b": ("a", "b")},
             ["id", "id,", "a,b,c", "id,id", 'a",b'],
         ),
+        (cli.path, {"a b": Path("a b")}, ["", " "]),
         (cli.emotion, {"happy": 3, "Sad": 4, "6": 6}, ["joy", "7", "-1"]),
     ],
 )

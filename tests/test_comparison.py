@@ -305,6 +305,18 @@ def test_sentences(make_run):
     assert comparison.sentences(*runs[2:], *runs[:2])[-1].endswith(slower)
 
 
+def test_times_of_different_machines_are_not_compared(make_run):
+    runs = {"CNN": make_run("cnn", GOOD), "DNN": make_run("dnn", BAD)}
+    for run, processor in zip(runs.values(), ("a fast one", "a slow one"), strict=True):
+        config = json.loads((run / "config.json").read_text())
+        config["machine"] = {"processor": processor, "cpus": 2}
+        (run / "config.json").write_text(json.dumps(config))
+    (first, second), (one, other) = runs.keys(), runs.values()
+    said = comparison.sentences(first, one, second, other)[-1]
+    assert said.endswith("parameters; their times are those of different machines.")
+    assert comparison.table(runs)["machine"].tolist() == ["2 x a fast one", "2 x a slow one"]
+
+
 def test_table(make_run):
     table = comparison.table({"CNN": make_run("cnn", GOOD), "DNN": make_run("dnn", BAD)})
     assert table["model"].tolist() == ["CNN", "DNN"]

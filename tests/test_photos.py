@@ -291,6 +291,13 @@ def test_photographs_without_a_face_are_said_and_passed_over(astronaut, tmp_path
     assert [len(cut.faces) for cut in whole] == [1, 1]
 
 
+def test_a_long_name_is_cut():
+    nothing = np.empty(0)
+    for name, expected in (("é" * 120, "é" * 50), ("b" * 250, "b" * 100), ("a.b", "a")):
+        photo = photographs.Photograph(Path(name), nothing, nothing, nothing, nothing, "cnn")
+        assert photo.stem == expected
+
+
 @pytest.mark.parametrize("count", [1, 5, 30])
 def test_the_figure_frames_every_face_and_shows_its_probabilities(count):
     generator = np.random.default_rng(count)

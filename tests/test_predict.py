@@ -106,6 +106,7 @@ def test_known_test_labels_are_scored_by_public_and_private(run_folders, tmp_pat
     predictions = mean_prediction(run_folders[:1], images).argmax(axis=1)
     for name, rows in (("private", slice(14, 23)), ("public", slice(23, None))):
         assert f"{name} test rows: {accuracy_text(labels[rows], predictions[rows])}" in out
+    assert f"not known whether {run_folders[0]} was trained on some of these 17 images" in out
 
 
 def test_validation_rows_are_scored_for_each_model_and_for_the_average(

@@ -67,6 +67,7 @@ for name in orders["shows"]:
         table=[{{"class": "fear", "share": 0.25, "hidden": 7}} | orders.get("row", {{}})],
         columns=("class", "share"),
         sentences=["Faces look alike."],
+        arrays={{"numbers": [4, 9]}} if name == "robustness" else None,
     )
 output.add("untitled", table=[{{"secret": 1}}], arrays={{"a": [1]}})
 for name in orders.get("misses", ()):
@@ -217,7 +218,7 @@ def test_the_whole_report_in_order(project, capsys):
     bonus = ", semi-supervised CNN (bonus 2.1)"
     of_runs_and_stages += [f"Ascent_conv2d_1_step90{bonus}", f"Classes{bonus}"]
     of_runs_and_stages += ["Examples", "Targets", "Robustness"]
-    of_runs_and_stages += ["Accuracy of all networks under attack"]
+    of_runs_and_stages += ["Accuracy of all networks under attack, 2 faces"]
     of_runs_and_stages += ["compact CNN and robust compact CNN side by side"]
     for names in (("Saliency",), ("Ascent_conv2d_1_step90", "Classes")):
         for network in ("compact CNN", "robust compact CNN"):
@@ -235,7 +236,8 @@ def test_the_whole_report_in_order(project, capsys):
     assert "learned from the answers of cnn_of_then as" in seen.text
     assert "right on 62.5% and the DNN on 62.5%" in seen.text
     assert "They differ most in" in seen.text
-    assert "in spite of PGD of 2/255: CNN 0.31, DNN 0.31, semi-supervised CNN 0.31" in seen.text
+    assert "Recognised of 2 faces in spite of PGD of 2/255, with one standard error:" in seen.text
+    assert "CNN 0.31 ± 0.10, DNN 0.31 ± 0.10, semi-supervised CNN 0.31 ± 0.10" in seen.text
     assert "How to read saliency." in seen.text
     assert "Twins is doubtful." in seen.text
     assert "0.654" in seen.text

@@ -160,6 +160,18 @@ def test_true_classes_many_pages_and_nothing_else_asked_for(tiny_run, tmp_path):
         np.testing.assert_array_equal(arrays["targets"], arrays["labels"])
 
 
+@pytest.mark.parametrize("width", [2, 5, 12])
+def test_a_title_is_as_wide_as_its_figure_at_most(width):
+    style = importlib.import_module("common.figures.style")
+    words = "What drives the decisions of pretrained/cnn: LayerCAM, occlusion, SmoothGrad; $a$ "
+    figure = style.new_figure(width, 2)
+    style.title(figure, words * 2 + "_" * 60)
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.get_figheight() > 2 or width == 12
+
+
 def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, capsys):
     module = types.ModuleType("dark_pixels")
     module.attribute = lambda model, images, classes, options: 1 - images[..., 0]

@@ -118,11 +118,11 @@ class Transfer:
     seen: Mapping[str, int]  # name of a model -> how many of the images it was trained on
     predictions: dict[str, ndarray]  # "clean" or name of an attack -> int64 (m, n)
 
-    def shares(self) -> dict[str, ndarray]:
-        """Return "clean" or name -> float64 (m,), the share predicted as `Setting.aims`."""
+    def shares(self) -> dict[str, tuple[ndarray, ndarray]]:
+        """Return "clean" or name -> (share predicted as `Setting.aims`, standard error), (m,)."""
         aims = self.setting.aims(self.sample.labels)
         return {
-            name: self.sample.shares(array == aims)[0] for name, array in self.predictions.items()
+            name: self.sample.shares(array == aims)[:2] for name, array in self.predictions.items()
         }
 
 

@@ -3,6 +3,7 @@
 Images, labels and sizes are those of `engine`, attacks and norms those of `registry`.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,11 @@ class Robustness:
         predictions = self.measured.rounded if in_8_bits else self.measured.predictions
         aims = self.setting.aims(self.sample.labels)
         return {name: self.sample.shares(array == aims) for name, array in predictions.items()}
+
+    @functools.cached_property
+    def curves(self) -> tuple[dict, dict]:
+        """The `shares` as they are, and rounded to 8 bits."""
+        return self.shares(), self.shares(in_8_bits=True)
 
     def smallest(self) -> dict[str, ndarray]:
         """Return name -> the smallest sizes that succeed (n,) in grey levels."""

@@ -98,12 +98,14 @@ class Sample:
         """Return (share, standard error, share of each class) of the hits, bool (..., n).
 
         These are float64 (...), (...) and (..., 7), NaN for a class without images. The error is
-        that of a sample drawn class by class.
+        that of a sample drawn class by class, each with one hit and one miss more than it had, so
+        that none is certain of what it never saw (Agresti, Coull 1998).
         """
         own = (self.labels == np.arange(NUM_CLASSES)[:, np.newaxis]).astype(np.float64)  # (7, n)
         counts = own.sum(1)
         of_class = np.where(counts > 0, hits @ own.T / np.maximum(counts, 1), np.nan)
-        variances = of_class * (1 - of_class) / np.maximum(counts, 1)
+        likely = (hits @ own.T + 1) / (counts + 2)
+        variances = likely * (1 - likely) / np.maximum(counts, 1)
         error = np.sqrt(np.nansum((own @ self.weights) ** 2 * variances, -1))
         return hits @ self.weights, error, of_class
 

@@ -154,7 +154,8 @@ def cascading_randomisation(
     `explain` takes (model, images, classes) and returns maps (n, h, w). What comes back are the
     names of the layers in the order they are randomised, and float64 (layers + 1, n): Spearman's
     rank correlation of the maps' size with that of the original; row 0, before anything is
-    randomised, is 1. A map without two different values has the correlation 0.
+    randomised, is 1. A map without two different values has the correlation 0, but NaN throughout
+    where it is the original, of which nothing could be left.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -171,7 +172,8 @@ def cascading_randomisation(
         )
         names.append(layer.name)
         correlations.append(_rank_correlations(original, explain(copy, images, classes)))
-    return names, np.array(correlations)
+    blank = np.ptp(original, axis=(1, 2)) == 0
+    return names, np.where(blank, np.nan, correlations)
 
 
 def _rank_correlations(first, second):

@@ -17,7 +17,8 @@ from common.labels import CLASS_NAMES
 from common.runs import storage
 
 DPI = 150
-CHARACTERS_AN_INCH = 20  # of that line
+CHARACTER = 0.6  # of its size, the width of one on average
+TITLE_SIZE = 10.8  # points
 OVER_FACE = 0.8  # of a face is hidden where the map drawn over it is highest
 SOURCE_SIZE = 6  # points; the line below a figure that says what made it
 
@@ -49,6 +50,20 @@ matplotlib.rcParams.update(
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty Figure of that many inches whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def title(figure: Figure, text: str, *, size: float = TITLE_SIZE, **options: Any) -> None:
+    """Write the title of a Figure, which grows by the lines that its width asks for."""
+    lines = [part for line in text.splitlines() for part in _wrapped(figure, line, size)]
+    more = len(lines) - len(text.splitlines())
+    figure.set_figheight(figure.get_figheight() + more * 1.2 * size / 72)
+    # A name may hold a $.
+    figure.suptitle("\n".join(lines), fontsize=size, parse_math=False, **options)
+
+
+def _wrapped(figure, text, size):
+    """Return the lines of a text as wide as a figure."""
+    return textwrap.wrap(text, int(72 * figure.get_figwidth() / (CHARACTER * size)))
 
 
 def coloured(things: Iterable) -> Iterator[tuple[Any, str]]:
@@ -107,9 +122,8 @@ def show_maps(
 def save(figure: Figure, path: Path, *, source: str) -> None:
     """Write a Figure as PNG, atomically, with its source below it: run and command, one line."""
     source = source.encode("utf-8", "backslashreplace").decode()  # names that are no text
-    lines = textwrap.wrap(source, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
     figure.supxlabel(
-        "\n".join(lines),
+        "\n".join(_wrapped(figure, source, SOURCE_SIZE)),
         fontsize=SOURCE_SIZE,
         color="#888888",
         x=0.995,

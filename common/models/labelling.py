@@ -88,7 +88,7 @@ def label_video(args, argv):
         output.file("annotated.mp4")
     output.show("video", timeline, footage)
     output.show("moments", moments, footage)
-    for track in timeline.longest(footage):
+    for track in footage.tracks:
         for code, moment in sorted(track.moments.items()):
             name = f"moments/face_{track.number}_{CLASS_NAMES[code]}_{moment.seconds:.1f}s.png"
             with storage.atomic_write(output.file(name)) as temporary:

@@ -152,10 +152,10 @@ PARTS = (  # title, introduction, sections
     (
         "A network that withstands",
         "Adversarial training shows a network, instead of each training image, the worst that one "
-        "step of the gradient makes of it within two grey levels. It costs some accuracy on clean "
-        "images and buys a network that a change too small to see fools far less often. What it "
-        "looks at changes with it: the gradient, which strays over the face for the network that "
-        "it began with, follows eyes and mouth.",
+        "step of the gradient makes of it within two grey levels. It is said to cost some accuracy "
+        "on clean images, to buy a network that a change too small to see fools less often, and to "
+        "change what it looks at: see whether its gradient follows eyes and mouth, where that of "
+        "the network that it began with strays over the face.",
         (
             Section("comparison", "robust", beside="compact"),
             Section("stage", "saliency_compact", suffix=", compact CNN"),

@@ -11,7 +11,7 @@ from common.figures.report import all_curves, all_matrices
 from common.figures.training import compared_runs, curves
 from common.labels import IMAGE_SHAPE
 from common.report import contents, page, results
-from common.runs import records
+from common.runs import records, storage
 from common.sweep import stages
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
@@ -198,7 +198,7 @@ def _together(sources, section):
         compared = read(sources, folders)
         folder = f"{section.name}_of_all"
         return _drawn(sources, section, folder, folders, section.name, view, compared)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return [page.gap(view.TITLE, [sources.command], error)]
 
 
@@ -224,9 +224,10 @@ def _answers(_, folders):
     }
 
 
-def _under_attack(sources, _):
-    """Return network -> its accuracy under one attack at each size."""
-    tables, columns = {}, ("attack", "in_8_bits", *all_curves.NUMBERS)
+def _under_attack(sources, folders):
+    """Return the accuracy of each network under one attack at each size."""
+    records.load_together(folders)  # says that they held out other images, if they did
+    tables, faces, columns = {}, [], ("attack", "in_8_bits", *all_curves.NUMBERS)
     for key, network in contents.MODELS.items():
         stage = sources.plan["adversarial" if key == "cnn" else f"adversarial_{key}"]
         _manifest(stage)  # says what is wrong, if anything is
@@ -235,7 +236,10 @@ def _under_attack(sources, _):
             for row in page.read_table(stage.folder / "robustness.csv", columns)
             if (row["attack"], row["in_8_bits"]) == (contents.ATTACK, "no")
         ]
-    return tables
+        faces.append(storage.read_arrays(stage.folder / "robustness.npz")["numbers"])
+        if not np.array_equal(faces[0], faces[-1]):
+            raise ValueError(f"{stage.folder}: expected the faces of the CNN, found others")
+    return all_curves.Curves(len(faces[0]), tables)
 
 
 def _stage(sources, section):

@@ -40,7 +40,8 @@ def draw(result) -> Figure:
     free = [ATTACKS[name].title for name in result.attacked if not ATTACKS[name].sized]
     if free:
         title += f" ({', '.join(free)}: as large as it needs)"
-    figure.suptitle(f"{title}\ngreen: read right, red: misread; perturbations are magnified (x)")
+    title += "\ngreen: read right, red: misread; perturbations are magnified (x)"
+    style.title(figure, title)
     return figure
 
 

@@ -19,7 +19,7 @@ def draw(result) -> Figure:
     figure = style.new_figure(14, 4.2)
     overall, emotions, least = figure.subplots(1, 3, width_ratios=(1.1, 1.1, 1))
     setting, sizes, strongest = result.setting, result.sizes, result.strongest()
-    curves, rounded = (result.shares(in_8_bits=in_8_bits) for in_8_bits in (False, True))
+    curves, rounded = result.curves
     for name, (shares, error, _) in curves.items():
         title, colour = ATTACKS[name].title, ATTACKS[name].colour
         overall.plot(sizes, shares, "o-", color=colour, markersize=3.5, label=title)
@@ -39,13 +39,15 @@ def draw(result) -> Figure:
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8)
-    _draw_smallest(least, result.quartiles())
+    _draw_smallest(least, result.quartiles(), sizes[-1])
+    least.set_title("median and quartiles, faces not there before")
     least.set_xlabel(
-        f"smallest size that succeeds / {unit}\n(no dot: above {sizes[-1]:g}, or none)"
+        f"smallest size that succeeds / {unit}\n(arrow: above {sizes[-1]:g}, the largest tried)"
     )
-    figure.suptitle(
+    style.title(
+        figure,
         f"Robustness of {setting.model} to perturbations, {len(result.sample.labels)} validation "
-        "faces"
+        "faces",
     )
     return figure
 
@@ -53,7 +55,7 @@ def draw(result) -> Figure:
 def table(result) -> list[dict]:
     """Return a row for each attack, rounded to 8 bits or not, and size."""
     lines = []
-    curves = [result.shares(in_8_bits=in_8_bits) for in_8_bits in (False, True)]
+    curves = result.curves
     for name, (in_8_bits, of) in itertools.product(
         curves[0], zip(("no", "yes"), curves, strict=True)
     ):
@@ -82,21 +84,21 @@ def arrays(result) -> dict[str, np.ndarray]:
 def sentences(result) -> list[str]:
     """Return the curves in numbers, median smallest sizes, and whether gradients vanished."""
     setting, sizes, quartiles = result.setting, result.sizes, result.quartiles()
-    curves, rounded = (result.shares(in_8_bits=in_8_bits) for in_8_bits in (False, True))
+    curves, rounded = result.curves
     lines = [
         f"{setting.aim.capitalize()} on {len(result.sample.labels)} validation faces, each emotion "
-        "weighted by its share:"
+        "weighted by its share (with one standard error):"
     ]
     for place, size in enumerate(sizes):
         under = (
-            f"{ATTACKS[name].title} {curves[name][0][place]:.2f} "
+            f"{ATTACKS[name].title} {curves[name][0][place]:.2f} ± {curves[name][1][place]:.2f} "
             f"({rounded[name][0][place]:.2f} in 8 bits)"
             for name in curves
         )
         lines.append(f"  {size:g}/255: {', '.join(under)}.")
+    above = f"above {sizes[-1]:g}/255"
     medians = (
-        f"{ATTACKS[name].title} "
-        + (f"{median:.2f}/255" if np.isfinite(median) else f"above {sizes[-1]:g}/255")
+        f"{ATTACKS[name].title} " + (f"{median:.2f}/255" if np.isfinite(median) else above)
         for name, ((_, median, _), *_) in quartiles.items()
     )
     lines.append(
@@ -105,11 +107,14 @@ def sentences(result) -> list[str]:
     strongest = result.strongest()
     medians = quartiles[strongest][1:, 1]
     order = [code for code in np.argsort(medians, kind="stable") if np.isfinite(medians[code])]
-    if len(order) > 1:
+    withstand = [CLASS_NAMES[code] for code in np.flatnonzero(np.isinf(medians))]
+    if order and len(order) + len(withstand) > 1:
         first, last = (
             f"{CLASS_NAMES[code]} (median {medians[code]:.2f}/255)"
             for code in (order[0], order[-1])
         )
+        if withstand:
+            last = f"{', '.join(withstand)} (median {above})"
         lines.append(
             f"{ATTACKS[strongest].title} needs the smallest perturbations for {first}, the largest "
             f"for {last}."
@@ -117,16 +122,20 @@ def sentences(result) -> list[str]:
     return [*lines, setting.describe_vanished(result.measured.vanished)]
 
 
-def _draw_smallest(axes, quartiles):
+def _draw_smallest(axes, quartiles, largest):
     """Draw median and quartiles of the smallest sizes by emotion and attack."""
     places = np.arange(NUM_CLASSES)
     of_emotions = {name: array[1:] for name, array in quartiles.items()}
     shifts = np.linspace(-0.25, 0.25, len(quartiles))
     for shift, (name, three) in zip(shifts, of_emotions.items(), strict=True):
-        low, middle, high = np.where(np.isfinite(three), three, np.nan).T
+        low, middle, high = three.T
         colour = ATTACKS[name].colour
-        axes.hlines(places + shift, low, high, color=colour, alpha=0.6)
-        axes.plot(middle, places + shift, "o", color=colour, label=ATTACKS[name].title)
+        ends = np.where(np.isinf(high), largest, high)  # NaN for an emotion without images
+        axes.hlines(places + shift, np.minimum(low, ends), ends, color=colour, alpha=0.6)
+        beyond = np.where(np.isinf(high), largest, np.nan)
+        axes.plot(beyond, places + shift, ">", color=colour, markersize=4, alpha=0.6)
+        dots = np.where(np.isinf(middle), np.nan, middle)
+        axes.plot(dots, places + shift, "o", color=colour, label=ATTACKS[name].title)
     axes.set_yticks(places, CLASS_NAMES)
     axes.invert_yaxis()
     found = np.concatenate(list(of_emotions.values()))
@@ -134,5 +143,4 @@ def _draw_smallest(axes, quartiles):
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(axis="x", alpha=0.25)
-    axes.set_title("median and quartiles, faces read right before")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

@@ -36,9 +36,10 @@ def draw(result) -> Figure:
         if column == 0:
             for tile in (axes, mark):
                 style.name_row(tile, CLASS_NAMES[labels[row]], left=0.12, rotation=90)
-    figure.suptitle(
+    style.title(
+        figure,
         f"Any emotion (row) into any other (column) for {setting.model}: PGD, perturbations of "
-        f"{setting.size}"
+        f"{setting.size}",
     )
     return figure
 

@@ -7,7 +7,10 @@ from common.attacks.registry import ATTACKS
 from common.figures import style
 
 TITLE = "Faces made to fool one model, read by others"
-CAPTION = "Each bar: what a model reads of the same faces, unchanged, with noise and attacked."
+CAPTION = (
+    "Each bar: what a model reads of the same faces, unchanged, with noise and attacked; with one "
+    "standard error."
+)
 COLUMNS = ()
 
 
@@ -18,15 +21,17 @@ def draw(result) -> Figure:
     axes = figure.subplots()
     places = np.arange(len(readers))
     height = 0.8 / len(shares)
-    for number, (name, values) in enumerate(shares.items()):
+    for number, (name, (values, errors)) in enumerate(shares.items()):
         bars = axes.barh(
             places + (number - (len(shares) - 1) / 2) * height,
             values,
             height * 0.92,
             color=ATTACKS[name].colour if name in ATTACKS else "#333333",
+            xerr=errors,
+            error_kw={"elinewidth": 0.8},
             label=_title(name),
         )
-        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+        axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=2, fontsize=8)
     axes.set_yticks(places, [f"{readers[0]}\n(attacked)", *readers[1:]])
     axes.invert_yaxis()
     axes.set(xlabel=result.setting.aim, xlim=(0, 1))
@@ -42,7 +47,9 @@ def table(result) -> list[dict]:
     """Return a row for each model."""
     shares = result.shares()
     return [
-        {"model": reader, **{name: f"{share[place]:.4f}" for name, share in shares.items()}}
+        {"model": reader}
+        | {name: f"{each[place]:.4f}" for name, (each, _) in shares.items()}
+        | {f"{name}_standard_error": f"{each[place]:.4f}" for name, (_, each) in shares.items()}
         for place, reader in enumerate(result.readers)
     ]
 
@@ -67,8 +74,12 @@ def sentences(result) -> list[str]:
         if seen
     ]
     return flattered + [
-        f"{reader} on faces made to fool {result.readers[0]} with {setting.size}, {setting.aim}: "
-        + ", ".join(f"{_title(name)} {share[place]:.2f}" for name, share in shares.items())
+        f"{reader} on {len(result.sample.labels)} faces made to fool {result.readers[0]} with "
+        f"{setting.size}, {setting.aim} (with one standard error): "
+        + ", ".join(
+            f"{_title(name)} {each[place]:.2f} ± {errors[place]:.2f}"
+            for name, (each, errors) in shares.items()
+        )
         + "."
         for place, reader in enumerate(result.readers)
     ]

@@ -57,7 +57,7 @@ def face_page(sections: list[Section], *, title: str, columns: int = COLUMNS) ->
         for number, (_, _, captions) in zip(rows, sections, strict=True)
     ]
     figure = style.new_figure(columns * FACE, sum(heights) + 2 * HEADING)
-    figure.suptitle(title, fontsize=11)
+    style.title(figure, title, size=11)
     parts = figure.subfigures(len(sections), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, number, (heading, images, captions) in zip(parts, rows, sections, strict=True):
         part.suptitle(heading, x=0.005, ha="left", fontsize=9, fontweight="bold")

@@ -1,6 +1,5 @@
 """Sheets of small images with captions, readable with 256 of them."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,6 @@ GAP = 0.06  # of a tile's width, between two tiles
 TILE = 0.78  # inches, width of a tile and its gap: 110 pixels of the file for 48 of the image
 SMALL = 6  # points, captions
 LINE = 0.11  # inches, height of a line of captions
-TITLE_CHARACTERS = 16  # an inch
 SIGNED = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
 
@@ -67,10 +65,8 @@ def canvas(
 ) -> tuple[Figure, Axes, float]:
     """Return (figure, axes, height of a row in tiles): axes whose unit is the width of a tile."""
     down, inches = 1 + lines * LINE / tile, max(columns * tile, 4.5) + 0.1
-    room = int(TITLE_CHARACTERS * inches)
-    title_lines = [part for line in title.splitlines() for part in textwrap.wrap(line, room)]
-    figure = style.new_figure(inches, rows * down * tile + 0.15 * len(title_lines) + 0.25)
-    figure.suptitle("\n".join(title_lines), fontsize=9)
+    figure = style.new_figure(inches, rows * down * tile + 0.15 * len(title.splitlines()) + 0.25)
+    style.title(figure, title, size=9)
     axes = figure.add_subplot()
     axes.set(xlim=(0, columns - GAP), ylim=(rows * down, 0), aspect="equal", autoscale_on=False)
     axes.set_axis_off()

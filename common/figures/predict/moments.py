@@ -30,7 +30,9 @@ def draw(footage: Footage) -> Figure:
                 axes.imshow(moment.crop)
             else:
                 axes.imshow(np.full((1, 1, 3), 244, np.uint8))
-    figure.suptitle(f"{footage.name}, {footage.model}", parse_math=False)
+    left_out = len(footage.tracks) - len(shown)
+    more = f" ({left_out} more faces not shown)" if left_out else ""
+    style.title(figure, f"{footage.name}, {footage.model}{more}")
     return figure
 
 

@@ -19,6 +19,7 @@ FACES_HIGH = 4  # rows of faces beside the photograph
 PHOTO_SIZE = (7.5, 4.4)  # inches: the greatest width, the least height
 CELL_SIZE = (3.4, 1.5)  # inches of a face and its bars
 MAX_SIDE = 1600  # pixels of the photograph as drawn
+LONGEST = 100  # bytes of a name
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,8 @@ class Photograph:
     @property
     def stem(self) -> str:
         """The name of the file without its end, as any file system takes it."""
-        return Path(self.path).stem.replace("\\", "_")
+        stem = Path(self.path).stem.replace("\\", "_")
+        return stem.encode()[:LONGEST].decode("utf-8", "ignore")
 
 
 def rows(photo: Photograph) -> list[dict]:
@@ -107,7 +109,7 @@ def draw(photo: Photograph) -> Figure:
     left_out = len(photo.frames) - count
     title = f"{Path(photo.path).name}, {photo.model}"
     title += f" ({left_out} more faces not shown)" if left_out else ""
-    figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
+    style.title(figure, title)  # a file name may hold dollar signs
     return figure
 
 

@@ -70,7 +70,7 @@ def draw(footage: Footage) -> Figure:
     if footage.smoothing:
         title += f"; probabilities smoothed over {footage.smoothing:g} s"
     title += f" ({left_out} more faces not shown)" if left_out else ""
-    figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
+    style.title(figure, title)  # a file name may hold dollar signs
     return figure
 
 

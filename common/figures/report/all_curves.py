@@ -1,5 +1,7 @@
 """Accuracy of several networks against the size of the perturbation."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -14,31 +16,45 @@ TOLD = 2  # grey levels, of the sentence
 
 NUMBERS = ("size_255", "all", "standard_error")
 
-Tables = dict[str, list[dict]]  # by name of the network: a row a size with these `NUMBERS`
+
+@dataclass(frozen=True)
+class Curves:
+    """What became of the same faces under attack."""
+
+    faces: int
+    networks: dict[str, list[dict]]  # by name: a row a size with these `NUMBERS`
 
 
-def table(result: Tables) -> list[dict]:
-    """Return a row a network: its accuracy at each size."""
+def title(result: Curves) -> str:
+    """Return the title with the number of faces."""
+    return f"{TITLE}, {result.faces} faces"
+
+
+def table(result: Curves) -> list[dict]:
+    """Return a row a network: its accuracy at each size, and one standard error."""
     return [
-        {"network": name} | {f"{row['size_255']:g}/255": row["all"] for row in rows}
-        for name, rows in result.items()
+        {"network": name} | {f"{row['size_255']:g}/255": _share(row) for row in rows}
+        for name, rows in result.networks.items()
     ]
 
 
-def sentences(result: Tables) -> list[str]:
+def sentences(result: Curves) -> list[str]:
     """Return what a perturbation too small to see leaves of each network."""
-    left = {
-        name: row["all"] for name, rows in result.items() for row in rows if row["size_255"] == TOLD
-    }
-    named = ", ".join(f"{name} {share:.2f}" for name, share in left.items())
-    return [f"Recognised in spite of PGD of {TOLD}/255: {named}."] if left else []
+    left = [
+        f"{name} {_share(row)}"
+        for name, rows in result.networks.items()
+        for row in rows
+        if row["size_255"] == TOLD
+    ]
+    start = f"Recognised of {result.faces} faces in spite of PGD of {TOLD}/255, with one standard"
+    return [f"{start} error: {', '.join(left)}."] if left else []
 
 
-def draw(result: Tables) -> Figure:
+def draw(result: Curves) -> Figure:
     """Return a curve a network."""
     figure = style.new_figure(7.5, 4.2)
     axes = figure.subplots()
-    for (name, rows), colour in style.coloured(result.items()):
+    for (name, rows), colour in style.coloured(result.networks.items()):
         sizes, shares, errors = np.array([[row[column] for column in NUMBERS] for row in rows]).T
         axes.plot(sizes, shares, "o-", color=colour, markersize=3.5, label=name)
         axes.fill_between(sizes, shares - errors, shares + errors, color=colour, alpha=0.18, lw=0)
@@ -46,3 +62,7 @@ def draw(result: Tables) -> Figure:
     axes.grid(alpha=0.25)
     axes.legend()
     return figure
+
+
+def _share(row):
+    return f"{row['all']:.2f} ± {row['standard_error']:.2f}"

@@ -89,7 +89,7 @@ def draw(result) -> Figure:
     bar = figure.colorbar(drawn, ax=grid.ravel().tolist(), shrink=0.5, aspect=25)
     bar.set_label("importance, as a share of the map's highest")
     made = registry.describe(result.method, result.smoothing)
-    figure.suptitle(f"A hand over the mouth, {result.run}: maps by {made}")
+    style.title(figure, f"A hand over the mouth, {result.run}: maps by {made}")
     return figure
 
 

@@ -92,7 +92,7 @@ def draw(result: ExplainedFaces, page: int = 0) -> Figure:
             axes.set_title(note, fontsize=6.5)
     bar = figure.colorbar(drawn, ax=grid.ravel().tolist(), shrink=min(1.0, 3 / rows), aspect=25)
     bar.set_label("importance, as a share of the map's highest")
-    figure.suptitle(f"What drives the decisions of {result.run}: {_named(result)}")
+    style.title(figure, f"What drives the decisions of {result.run}: {_named(result)}")
     return figure
 
 

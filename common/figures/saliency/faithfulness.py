@@ -32,12 +32,17 @@ def table(result) -> list[dict]:
             "deletion_area_random": f"{areas['random'][0, place]:.4f}",
             "insertion_area": f"{areas[name][1, place]:.4f}",
             "insertion_area_random": f"{areas['random'][1, place]:.4f}",
-            "correlation_top_layer_randomised": f"{correlations[1, place]:.4f}",
-            "correlation_all_randomised": f"{correlations[-1, place]:.4f}",
+            "correlation_top_layer_randomised": _number(correlations[1, place]),
+            "correlation_all_randomised": _number(correlations[-1, place]),
         }
         for name, correlations in result.correlations.items()
         for place, (image, code) in enumerate(zip(result.images, result.classes, strict=True))
     ]
+
+
+def _number(correlation):
+    """Return a correlation as text, nothing where the map is blank."""
+    return "" if np.isnan(correlation) else f"{correlation:.4f}"
 
 
 def arrays(result) -> dict[str, np.ndarray]:
@@ -56,20 +61,26 @@ def sentences(result) -> list[str]:
     for name, correlations in result.correlations.items():
         deletion, insertion = areas[name]
         better = (deletion < random_deletion) & (insertion > random_insertion)
-        top, last = correlations[[1, -1]].mean(axis=1)
-        fate = (
-            "it shows what the model learned"
-            if abs(last) < 0.2
-            else "it shows the image as much as the model"
-            if last < 0.5
-            else "it shows the image rather than the model"
-        )
+        told = ~np.isnan(correlations[0])
+        fate = "no map shows anything, so that randomising the layers says nothing"
+        if told.any():
+            top, last = correlations[:, told][[1, -1]].mean(axis=1)
+            fate = (
+                f"rank correlation {top:.2f} with its map when {result.layers[0]} is randomised, "
+                f"{last:.2f} when all layers are, over {told.sum()} images: it shows "
+            )
+            fate += (
+                "what the model learned"
+                if abs(last) < 0.2
+                else "the image as much as the model"
+                if last < 0.5
+                else "the image rather than the model"
+            )
         lines.append(
             f"{registry.method(name).title}: deletion area {deletion.mean():.3f} (random masking "
             f"{random_deletion.mean():.3f}; lower is better), insertion {insertion.mean():.3f} "
             f"(random {random_insertion.mean():.3f}; higher is better), better in both on "
-            f"{better.sum()} of {len(better)} images; rank correlation {top:.2f} with its map when "
-            f"{result.layers[0]} is randomised, {last:.2f} when all layers are: {fate}."
+            f"{better.sum()} of {len(better)} images; {fate}."
         )
     return lines
 
@@ -101,9 +112,10 @@ def draw(result) -> Figure:
     for name, values in result.correlations.items():
         method = registry.method(name)
         fading.plot(steps, values, ".", color=method.colour, alpha=0.3, markersize=4)
-        fading.plot(
-            steps, values.mean(axis=1), "o-", color=method.colour, markersize=4, label=method.title
-        )
+        told = values[:, ~np.isnan(values[0])]  # of maps that are not blank
+        if told.size:
+            mean, colour = told.mean(axis=1), method.colour
+            fading.plot(steps, mean, "o-", color=colour, markersize=4, label=method.title)
     fading.axhline(0, color=RANDOM.colour, linewidth=0.8, linestyle=":")
     fading.set_xticks(steps, ["trained", *result.layers], rotation=60, ha="right", fontsize=7)
     fading.set(
@@ -112,9 +124,10 @@ def draw(result) -> Figure:
         ylabel="rank correlation with the trained map",
     )
     fading.legend(fontsize=7)
-    figure.suptitle(
+    style.title(
+        figure,
         f"How far to believe the maps of {result.run}"
         + f", smoothed over {result.smoothing:g} pixels" * bool(result.smoothing)
-        + f", {len(result.images)} validation faces"
+        + f", {len(result.images)} validation faces",
     )
     return figure

@@ -78,8 +78,9 @@ def draw(result) -> Figure:
     for name, (top, bottom) in result.regions.items():
         text = grid[0, -1].text(48.5, (top + bottom) / 2 - 0.5, name, fontsize=7, va="center")
         text.set_in_layout(False)  # it stands above the colour bars, which make the room
-    figure.suptitle(
+    style.title(
+        figure,
         f"Where {result.run} looks for each emotion: mean of the maps by "
-        f"{registry.describe(result.method, result.smoothing)}"
+        f"{registry.describe(result.method, result.smoothing)}",
     )
     return figure

@@ -75,9 +75,11 @@ def draw(result: ComparedRuns) -> Figure:
             axes.errorbar(values, scores["model"], xerr=lengths, fmt="none", ecolor="black")
         axes.bar_label(bars, [form.format(value) for value in values], padding=14, fontsize=8)
         axes.set_xlim(0, 1.35 * max(values))
-        axes.set_xlabel(column)
+        mixed = panel == "S" and scores["machine"].nunique() > 1
+        axes.set_xlabel(column + " (different machines)" * mixed)
         axes.invert_yaxis()
-    figure.suptitle(
-        f"{' and '.join(scores['model'])} on the same {scores['n'].iloc[0]:,} validation images"
+    style.title(
+        figure,
+        f"{' and '.join(scores['model'])} on the same {scores['n'].iloc[0]:,} validation images",
     )
     return figure

@@ -58,7 +58,7 @@ def draw(result: PseudoLabels) -> Figure:
             f"({total['precision']:.1%}), mean confidence {total['mean_confidence']:.2f}"
         )
     if result.caveats:
-        figure.suptitle("; ".join(result.caveats), fontsize=8, color="#D55E00")
+        style.title(figure, "; ".join(result.caveats), size=8, color="#D55E00")
     return figure
 
 

@@ -59,8 +59,9 @@ def draw(result: SelfTraining) -> Figure:
         axes.set_xticks(places, [f"{fraction:.0%}" for fraction in fractions])
         axes.set(xlabel="labels removed", xlim=(-0.4, len(fractions) - 0.6))
     seeds = table["seed"].nunique()
-    figure.suptitle(
+    style.title(
+        figure,
         f"{result.network}, {seeds} seed{'s' * (seeds > 1)}; "
-        "lines and diamonds: means (95 % intervals)"
+        "lines and diamonds: means (95 % intervals)",
     )
     return figure
