@@ -190,10 +190,10 @@ def _recall(args):
 
 def _ask_again(args):
     """Return what the models say now of the labelled images of the data."""
-    from common.data import labelled
+    from common.data import labelled, loading
 
     runs = [*args.model, *args.versus]
-    asked = labelled.load(args.data, args.rows, runs)
+    asked = labelled.load(loading.load(args.data), args.rows, runs)
     from common.models import ensemble  # imports Keras, once the data is known to be right
 
     each, of_model = ensemble.predict_each(runs, asked.images), len(args.model)

@@ -169,7 +169,7 @@ def label_test_rows(args, argv):
             output.say(
                 metrics.accuracy_sentence(name, dataset.test_labels[rows], predictions[rows])
             )
-        output.say(*labelled.load(args.data, "test", args.model).sentences)
+        output.say(*labelled.load(dataset, "test", args.model).sentences)
     kaggle.write_probabilities(output.file("probabilities.csv"), dataset.test_ids, probabilities)
     submission, columns = output.file("submission.csv"), args.columns or kaggle.SUBMISSION_HEADER
     kaggle.write_submission(
@@ -202,10 +202,10 @@ def score_validation_rows(args, argv):
 
 def score_all_rows(args, argv):
     """Write the probabilities of every labelled image; score each model and their average."""
-    from common.data import labelled
+    from common.data import labelled, loading
     from common.outputs import Output
 
-    asked = labelled.load(args.data, "all", args.model)
+    asked = labelled.load(loading.load(args.data), "all", args.model)
     output = Output(args.out, argv=argv, models=args.model)
     _score(args, output, asked.rows, asked.images, asked.labels)
     output.say(*asked.sentences)

@@ -63,7 +63,7 @@ def main(argv=None):
     failures = engine.finish_all(runs, args.out, workers=args.workers, cluster=args.cluster)
 
     finished = [unit for unit in units if stages.is_finished(unit.stage)]
-    output.name_runs([unit.stage.folder for unit in finished])
+    output.record["runs"] = [outputs.identity(unit.stage.folder) for unit in finished]
     rows = merging.each(units, failures)
     output.add("runs", table=rows)
     for name, failure in failures.items():

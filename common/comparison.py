@@ -10,7 +10,7 @@ import numpy as np
 
 from common import metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
-from common.runs import records, storage
+from common.runs import provenance, records, storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -347,6 +347,6 @@ def sentences(name_a: str, run_a: Path, name_b: str, run_b: Path) -> list[str]:
 
 
 def _machine(run):
-    """Return the machine that a run was trained on, for example "2 x AMD EPYC"."""
-    machine = storage.read_json(Path(run) / "config.json").get("machine") or {}
-    return f"{machine.get('cpus', '?')} x {machine.get('processor', '?')}"
+    """Return the machine that a run was trained on, "?" where it has no record of it."""
+    machine = storage.read_json(Path(run) / "config.json").get("machine")
+    return provenance.machine_name(machine) if machine else "?"

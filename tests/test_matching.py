@@ -78,3 +78,10 @@ def test_seen_is_what_was_trained_on_in_any_encoding(change):
 
 def test_no_images_match_nothing():
     assert (matching.match(KNOWN, HELD, IMAGES[:0]) == -1).all()
+
+
+def test_nothing_is_seen_where_nothing_is_known():
+    nothing, images = np.empty((0, 48, 48), np.uint8), np.zeros((2, 48, 48), np.uint8)
+    known = matching.fingerprints(nothing)
+    assert not matching.seen(known, np.arange(0), images).any()
+    assert not len(matching.seen(matching.fingerprints(images), np.arange(2), nothing))

@@ -30,19 +30,17 @@ class Labelled:
     sentences: tuple[str, ...]
 
 
-def load(source: str | None, rows: str, runs: Iterable[Path]) -> Labelled:
+def load(dataset: loading.Dataset, rows: str, runs: Iterable[Path]) -> Labelled:
     """Return the labelled images of a data set, and whether the runs have seen them.
 
     Args:
-        source: `--data`.
+        dataset: the data set.
         rows: "all" for every labelled image, "test" for the test rows alone.
         runs: run folders that are to be scored.
 
     Raises:
-        ValueError: there are no such images with labels, or no such data.
-        FileNotFoundError: no data.
+        ValueError: there are no such images with labels.
     """
-    dataset = loading.load(source)
     images, labels = dataset.test_images, dataset.test_labels
     if rows == "test" and (labels is None or not len(labels)):
         found = "test rows without labels" if len(images) else "no test rows"

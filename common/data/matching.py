@@ -115,6 +115,8 @@ def share_known(known: Fingerprints, images: np.ndarray) -> float:
 
 def _near(known, given):
     """Yield (bits between them, row of given, row of known) of outlines and their nearest."""
+    if not len(known):
+        return
     for start in range(0, len(given), BLOCK // 10):
         block = given[start : start + BLOCK // 10]
         bits = sum(np.bitwise_count(block[:, np.newaxis, word] ^ known[:, word]) for word in (0, 1))

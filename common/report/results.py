@@ -24,5 +24,4 @@ def read(pattern: str) -> list[dict]:
 
 def machine() -> str:
     """Return what this machine is, for example "2 x AMD EPYC"."""
-    facts = provenance.provenance()["machine"]
-    return f"{facts['cpus']} x {facts['processor']}"
+    return provenance.machine_name(provenance.provenance()["machine"])

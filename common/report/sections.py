@@ -11,7 +11,7 @@ from common.figures.report import all_curves, all_matrices
 from common.figures.training import compared_runs, curves
 from common.labels import IMAGE_SHAPE
 from common.report import contents, page, results
-from common.runs import records, storage
+from common.runs import provenance, records, storage
 from common.sweep import stages
 
 FACTS = ("score", "n", "kept", "seconds", "parameters")
@@ -306,6 +306,7 @@ def _records(sources, _):
     for name, stage in sources.plan.items():
         try:
             made = _manifest(stage)
+            machine = made["machine"]
             rows.append(
                 {
                     "what": name,
@@ -314,7 +315,7 @@ def _records(sources, _):
                     "seconds": made.get("seconds", ""),
                     "versions": " ".join(f"{k} {v}" for k, v in made["versions"].items()),
                     "commit": made["git_commit"],
-                    "machine": "{cpus} x {processor}, {system}".format(**made["machine"]),
+                    "machine": f"{provenance.machine_name(machine)}, {machine['system']}",
                 }
             )
         except (ValueError, KeyError, TypeError):  # its part of the page says what is missing

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,11 @@ def provenance(argv: Sequence[str] | None = None) -> dict:
             else os.cpu_count(),
         },
     }
+
+
+def machine_name(machine: Mapping) -> str:
+    """Return a machine of `provenance` in words, for example "2 x AMD EPYC"."""
+    return f"{machine['cpus']} x {machine['processor']}"
 
 
 def _git_commit():

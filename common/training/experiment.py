@@ -96,7 +96,7 @@ def train(
         agreement.check_comparable(versus, dataset, split)
     initial, teachers = args.initial_weights or [], args.teacher or []
     start = None
-    if not (args.resume and resume.load_state(args.out)):  # what was taken from them is kept there
+    if not (args.resume and resume.states(args.out)):  # what was taken from them is kept there
         agreement.check_unseen([*initial, *teachers], dataset, split.validation_rows)
         start = checkpoints.mean_weights(initial, architecture) if initial else None
     resume.create(args, architecture=architecture, data_hash=dataset.data_hash)

@@ -30,9 +30,7 @@ def draw(footage: Footage) -> Figure:
                 axes.imshow(moment.crop)
             else:
                 axes.imshow(np.full((1, 1, 3), 244, np.uint8))
-    left_out = len(footage.tracks) - len(shown)
-    more = f" ({left_out} more faces not shown)" if left_out else ""
-    style.title(figure, f"{footage.name}, {footage.model}{more}")
+    style.title(figure, f"{footage.name}, {footage.model}{timeline.left_out(footage)}")
     return figure
 
 

@@ -109,7 +109,7 @@ def draw(photo: Photograph) -> Figure:
     left_out = len(photo.frames) - count
     title = f"{Path(photo.path).name}, {photo.model}"
     title += f" ({left_out} more faces not shown)" if left_out else ""
-    style.title(figure, title)  # a file name may hold dollar signs
+    style.title(figure, title)
     return figure
 
 

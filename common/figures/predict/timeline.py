@@ -48,6 +48,12 @@ def longest(footage: Footage) -> list[Track]:
     return sorted(found, key=lambda track: track.number)
 
 
+def left_out(footage: Footage) -> str:
+    """Return how many faces are not drawn, as it stands at the end of a title."""
+    more = len(footage.tracks) - MAX_FACES
+    return f" ({more} more faces not shown)" if more > 0 else ""
+
+
 def draw(footage: Footage) -> Figure:
     """Return a row a face: its seven probabilities over time."""
     shown = longest(footage)
@@ -65,12 +71,11 @@ def draw(footage: Footage) -> Figure:
         axes.set(ylim=(0, 1), yticks=(0, 0.5, 1), ylabel=f"face {track.number}")
     rows[-1].set(xlim=(0, max(footage.seconds, 1e-3)), xlabel="seconds")
     figure.legend(handles=drawn, loc="outside right center")
-    left_out = len(footage.tracks) - len(shown)
     title = f"{footage.name}, {footage.model}"
     if footage.smoothing:
         title += f"; probabilities smoothed over {footage.smoothing:g} s"
-    title += f" ({left_out} more faces not shown)" if left_out else ""
-    style.title(figure, title)  # a file name may hold dollar signs
+    title += left_out(footage)
+    style.title(figure, title)
     return figure
 
 
