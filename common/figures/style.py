@@ -40,7 +40,8 @@ matplotlib.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": False,
-        "legend.frameon": False,
+        "legend.framealpha": 0.8,  # it may lie over a curve
+        "legend.edgecolor": "none",
         "image.cmap": "gray",
         "savefig.dpi": DPI,
     }

@@ -85,7 +85,7 @@ def draw(run: TrainedRun) -> Figure:
         )
         axes.set(xlabel="epoch", ylabel=quantity)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=True, framealpha=0.8, edgecolor="none")  # it may lie over a curve
+        axes.legend()
     style.title(figure, run.score)
     return figure
 
