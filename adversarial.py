@@ -26,6 +26,7 @@ from common.attacks import registry
 from common.attacks.setting import Sample, Setting, grey_level
 from common.labels import CLASS_NAMES
 from common.outputs import Output
+from common.runs import provenance
 
 FIGURES = ("examples", "targets", "robustness")
 CURVE = (0, 1, 2, 3, 4, 6, 8, 12, 16)
@@ -214,7 +215,8 @@ def main(argv=None):
         answers = outcomes.transfer(readers, setting, sampled, sample, names, seen)
         output.show("transfer", transfer, answers)
 
-    output.finish(f"See which pixels the model decides by: python saliency.py --model {args.model}")
+    following = provenance.typed("python", "saliency.py", "--model", args.model)
+    output.finish(f"See which pixels the model decides by: {following}")
 
 
 if __name__ == "__main__":

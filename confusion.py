@@ -22,12 +22,12 @@ Writes: confusion.png (fractions and counts), confusion.npz (all arrays that wer
 Takes:  about 10 seconds of processor time for the 3,000 validation rows of FER-2013.
 """
 
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import cli
 from common.labels import CLASS_NAMES, IMAGE_SHAPE, NUM_CLASSES
+from common.runs import provenance
 
 
 def build_parser():
@@ -129,9 +129,9 @@ def main(argv=None):
     following = ""
     if held_out and len(asked.rows) <= len(records.load_predictions(args.model[0])[0]):
         worst = [str(image) for image in result.mistakes[:5]] or ["0"]
-        words = ["python", "saliency.py", "--model", str(args.model[0]), "--images", *worst]
-        words += ["--data", args.data] if args.data else []
-        following = f"See what misled it: {shlex.join(words)}"
+        command = provenance.typed("python", "saliency.py", "--model", Path(args.model[0]))
+        following = f"See what misled it: {command} --images {' '.join(worst)}"
+        following += f" {provenance.typed('--data', Path(args.data))}" if args.data else ""
     output.finish(following)
 
 

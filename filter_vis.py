@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from common import cli
 from common.labels import CLASS_NAMES
+from common.runs import provenance
 
 PARTS = ("ascent", "outputs", "top", "classes")
 ASCENT_LAYERS, OUTPUT_LAYERS = ["conv2d_1", "conv2d_2"], ["conv2d_2", "conv2d_3"]  # the report's
@@ -149,7 +150,7 @@ def main(argv=None):
             show_top_activations(args, output, model, grown.at(snapshots[-1:]), *held_out[:2])
     if "classes" in parts:
         show_classes(args, output, model, options, frames)
-    output.finish(f"Next: python saliency.py --model {args.model}")
+    output.finish(f"Next: {provenance.typed('python', 'saliency.py', '--model', args.model)}")
 
 
 def load_held_out(args):

@@ -25,10 +25,11 @@ Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 c
         0.2 s of one core a frame.
 """
 
-import shlex
+from pathlib import Path
 
 from common import cli
 from common.labels import NUM_CLASSES
+from common.runs import provenance
 
 VIEWS = (1, 2, 10, 18)  # that `prediction.predict` knows
 FORMS = ("homework", "contest2013")
@@ -241,8 +242,8 @@ def _score(args, output, rows, images, labels, asked=None):
 
 def _confusion_command(args):
     """Return the command that goes on with the same models and data."""
-    data = ["--data", args.data] if args.data else []
-    return shlex.join(["python", "confusion.py", "--model", *map(str, args.model), *data])
+    command = provenance.typed("python", "confusion.py", "--model", *map(Path, args.model))
+    return f"{command} {provenance.typed('--data', Path(args.data))}" if args.data else command
 
 
 def _predict(args, images, runs=None):

@@ -23,6 +23,7 @@ gradient --smoothing 0.
 from common import cli
 from common.attribution import registry
 from common.labels import CLASS_NAMES
+from common.runs import provenance
 
 DISPLAY_PERCENTILE = 99.5  # of a map gets the brightest colour: one pixel must not darken all
 
@@ -170,7 +171,8 @@ def main(argv=None):
         )
         output.show("mean_map", mean_map, averaged)
         output.add("regions", table=mean_map.regions(averaged))
-    output.finish(f"See what its filters look for: python filter_vis.py --model {args.model}")
+    following = provenance.typed("python", "filter_vis.py", "--model", args.model)
+    output.finish(f"See what its filters look for: {following}")
 
 
 def choose_methods(asked, *, convolutions):

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from common import cli
 from common.models import registry
-from common.runs import resume, storage
+from common.runs import provenance, resume, storage
 
 
 def build_parser():
@@ -202,10 +202,11 @@ def write_results(output, args, config, teacher, unlabelled, statistics, table):
         title="What self-training adds",
         caption="The student beside its teacher, which had the remaining labels alone.",
     )
-    look, flags = "filter_vis", "--part ascent outputs classes "
+    look, flags = "filter_vis", ["--part", "ascent", "outputs", "classes"]
     if not registry.ARCHITECTURES[args.architecture].convolutional:
-        look, flags = "confusion", ""
-    return f"Next: python {look}.py --model {args.out} {flags}--out outputs/{look}_{args.out.name}"
+        look, flags = "confusion", []
+    words = ["--model", args.out, *flags, "--out", f"outputs/{look}_{args.out.name}"]
+    return f"Next: {provenance.typed('python', f'{look}.py', *words)}"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 from common import cli
+from common.runs import provenance
 
 
 def build_parser():
@@ -110,7 +111,7 @@ def _following(args, compared):
     if not scored:
         return ""
     best = max(scored, key=lambda one: one.row["together"])
-    return f"Next: python confusion.py --model {best.folder}"
+    return f"Next: {provenance.typed('python', 'confusion.py', '--model', best.folder)}"
 
 
 def _values(text):

@@ -8,9 +8,9 @@ Writes  to --out: model.keras (the epoch with the best validation accuracy), cur
         layers.csv, metrics.json, history.csv, predictions.npz (validation), submission.csv,
         config.json, split.npz, observations.txt, manifest.json (what each file shows), and state/,
         from which --resume goes on after any kind of stop.
-Expect  validation accuracy about 0.68 after 40 epochs, 0.70 after 120 with --teacher; an epoch of
-        the real data takes 2 to 3 minutes on two CPU cores that multiply in bfloat16, 5 to 14 on
-        others, seconds on a GPU. The compact network needs a third of that an epoch.
+Expect  validation accuracy about 0.68 after 40 epochs, 0.70 after 120 with --augmentation strong
+        and --teacher; an epoch of the real data takes 2 to 3 minutes on two CPU cores that multiply
+        in bfloat16, 5 to 14 on others, seconds on a GPU. The compact network needs a third of that.
 
 The defaults are the report's: 3,000 rows held out, flips and shifts up to 0.1, batches of 64, 80
 epochs. What it leaves open is set by --recipe.

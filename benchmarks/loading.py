@@ -12,11 +12,12 @@ from pathlib import Path
 from benchmarks import timing
 
 MEASURE = """
-import resource, time
+import resource, sys, time
 start = time.perf_counter()
 {work}
 seconds = time.perf_counter() - start
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+unit = 1024 if sys.platform == "darwin" else 1  # bytes there, KiB elsewhere
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / unit)
 """
 OURS = """
 from common.data import loading

@@ -4,8 +4,6 @@ Two forms: "homework" (the header `id,label`, then one row an image) and "contes
 a line, no header, in the order of the test rows).
 """
 
-import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from common import metrics
 from common.labels import CLASS_NAMES, NUM_CLASSES
-from common.runs import storage
+from common.runs import provenance, storage
 
 COMPETITIONS = {
     "homework": "ml2017-hw3",
@@ -117,9 +115,7 @@ def check_submission(
 
 
 def submit_command(path: Path, *, form: str = "homework", competition: str | None = None) -> str:
-    """Return the command line that uploads a submission with Kaggle's own tool, quoted.
-
-    It can be pasted into the shells of Linux and macOS, cmd and PowerShell.
+    """Return the command line that uploads a submission with Kaggle's own tool (see `typed`).
 
     Args:
         path: the submission; its folder and name become the message.
@@ -128,14 +124,7 @@ def submit_command(path: Path, *, form: str = "homework", competition: str | Non
     """
     message = "/".join(Path(path).resolve().parts[-2:])
     words = ["kaggle", "competitions", "submit", "-c", competition or _competition(form)]
-    return " ".join(map(_quoted, [*words, "-f", Path(path).as_posix(), "-m", message]))
-
-
-def _quoted(word):
-    """Return a word as every shell takes it; one that no quotes suit everywhere, as POSIX does."""
-    if re.fullmatch(r"[\w./:=+-]+", word):
-        return word
-    return shlex.quote(word) if re.search(r'["$`\\!%]', word) else f'"{word}"'
+    return provenance.typed(*words, "-f", Path(path), "-m", message)
 
 
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:

@@ -5,6 +5,7 @@ process from the import of TensorFlow on. It keeps the lines, and shows them whe
 fails or is killed. What Python writes to `sys.stderr` goes to the terminal as ever.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 STANDARD_ERROR = 2
 DROP, SHOW = b"drop what was kept\n", b"show what was kept\n"
 KEEPER = f"""
-import collections, sys
+import collections, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows sends Ctrl-C to all programs of a console
 kept = collections.deque(maxlen=1000)
 for line in sys.stdin.buffer:
     if line == {DROP!r}:
@@ -71,7 +73,8 @@ class Silence:
         if sys.stderr is not self._before:
             sys.stderr.flush()
         if self._keeper is not None:
-            os.write(STANDARD_ERROR, b"\n" + (SHOW if show else DROP))
+            with contextlib.suppress(OSError):  # it was killed
+                os.write(STANDARD_ERROR, b"\n" + (SHOW if show else DROP))
             os.dup2(sys.stderr.fileno(), STANDARD_ERROR)
             self._keeper.wait()
             self._keeper = None

@@ -156,10 +156,11 @@ def twins(output, groups, right_unseen, right_seen, in_test):
 
 
 def trained_on(data_hash):
-    """Return the CNN and the compact ones in pretrained/ that were trained on this data."""
+    """Return the runs in pretrained/ that were trained on this data."""
     finished = [
-        cli.of_project("pretrained/cnn"),
-        *cli.runs_in(cli.of_project("pretrained/ensemble")),
+        run
+        for folder in ("pretrained", "pretrained/ensemble")
+        for run in cli.runs_in(cli.of_project(folder))
     ]
     return [run for run in finished if records.read(run).data_hash == data_hash]
 

@@ -17,7 +17,7 @@ import numpy as np
 from common import cli
 
 COPIED = ("config.json", "history.csv", "split.npz")
-BITS = 12  # of a weight's 24: no probability of four compact CNNs moved by more than 0.001
+BITS = 12  # of a weight's 24: no probability of four compact CNNs moved by more than 0.0013
 
 
 def build_parser():

@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from common import cli
+from common import cli, quiet
 
 ROOT = Path(__file__).parents[1]
 
@@ -253,3 +255,28 @@ def test_an_interruption_before_the_imports_are_done_gives_no_traceback():
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (result.returncode, result.stderr) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_that_reaches_the_keeper_of_lines_changes_nothing():
+    command = [sys.executable, "-ISc", quiet.KEEPER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as keeper:
+        keeper.stdin.write(b"one\n")
+        keeper.stdin.flush()
+        time.sleep(1)  # it has begun
+        keeper.send_signal(signal.SIGINT)
+        said = keeper.communicate(quiet.SHOW, timeout=20)[1]
+    assert said == b"one\n"
+
+
+def test_a_keeper_that_was_killed_is_not_missed():
+    silence = quiet.Silence.__new__(quiet.Silence)
+    reading, writing = os.pipe()
+    os.close(reading)
+    silence._keeper, silence._before = subprocess.Popen([sys.executable, "-c", ""]), sys.stderr
+    before = os.dup(quiet.STANDARD_ERROR)
+    try:
+        os.dup2(writing, quiet.STANDARD_ERROR)
+        silence.end(show=True)
+    finally:
+        os.dup2(before, quiet.STANDARD_ERROR)

@@ -2,13 +2,14 @@
 
 import argparse
 import os
-from pathlib import Path
+import subprocess
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
 
 from common import cli
-from common.runs import lock, resume, storage
+from common.runs import lock, provenance, resume, storage
 
 
 def options(*, finished_runs=True):
@@ -250,3 +251,47 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_another_program_has_open_is_written_a_little_later(tmp_path, monkeypatch):
+    tries, replace = [], Path.replace
+
+    def refused(self, target):
+        tries.append(target)
+        if len(tries) < 3:
+            raise PermissionError(13, "Access is denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(storage, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(Path, "replace", refused)
+    storage.write_text(tmp_path / "history.csv", "later")
+    assert (tmp_path / "history.csv").read_text() == "later"
+    assert len(tries) == 3
+    monkeypatch.setattr(storage, "WAITS", (0,))
+    tries.clear()
+    with pytest.raises(PermissionError, match=r"another program has the file open.*history\.csv"):
+        storage.write_text(tmp_path / "history.csv", "never")
+    assert (tmp_path / "history.csv").read_text() == "later"
+
+
+def test_the_commit_is_not_that_of_a_repository_around_the_project(tmp_path, monkeypatch):
+    for words in ("init -q", "-c user.name=a -c user.email=a@b commit -q --allow-empty -m a"):
+        subprocess.run(["git", *words.split()], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
+    assert provenance.provenance()["git_commit"]
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path / "unpacked")
+    (tmp_path / "unpacked").mkdir()
+    assert provenance.provenance()["git_commit"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (PureWindowsPath(r"outputs\train_cnn"), "outputs/train_cnn"),
+        (PureWindowsPath(r"C:\my runs\a"), '"C:/my runs/a"'),
+        (Path("it's"), '"it\'s"'),
+        ("plain", "plain"),
+    ],
+)
+def test_a_command_can_be_pasted_anywhere(path, text):
+    assert provenance.typed("python", "a.py", "--model", path) == f"python a.py --model {text}"

@@ -17,7 +17,7 @@ import pytest
 import sweep
 from common import cli, metrics, outputs
 from common.runs import lock, provenance, records, storage
-from common.sweep import engine, merging, pace, plan, stages
+from common.sweep import engine, leash, merging, pace, plan, stages
 
 ROOT = Path(__file__).parents[1]
 QUICK = '''
@@ -462,3 +462,15 @@ def test_runs_without_validation_rows_have_no_score(tmp_path):
     made = merging.settings([unit])
     assert settings.sentences(made) == ["all runs: one run, no validation score."]
     settings.draw(made)
+
+
+def test_programs_that_a_script_starts_do_not_wait_for_its_leash(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import subprocess, sys\n"
+        "reads = [sys.executable, '-c', 'import sys; print(len(sys.stdin.read()))']\n"
+        "print(subprocess.run(reads, capture_output=True, text=True, timeout=30).stdout)\n"
+    )
+    command = [sys.executable, leash.__file__, str(script)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read().strip() == b"0"

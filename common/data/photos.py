@@ -212,7 +212,13 @@ def _load_cascade(path):
     """Return the detector in a file, read once: every frame of a video needs it."""
     import cv2
 
-    return cv2.CascadeClassifier(str(path))
+    # Read by Python: on Windows, OpenCV cannot open a path with letters beyond those of the system.
+    text = path.read_text(encoding="utf-8")
+    stored = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    detector = cv2.CascadeClassifier()
+    if not detector.read(stored.getFirstTopLevelNode()):
+        raise ImportError(f"{path} holds no detector")
+    return detector
 
 
 def whole_frame(colours: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def _answers_of_litert(path, inputs):
                 from tensorflow.lite.python.interpreter import Interpreter
             except ImportError:
                 return None
-        interpreter = Interpreter(str(path))
+        interpreter = Interpreter(model_content=path.read_bytes())
     place = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(place, inputs.shape)
     interpreter.allocate_tensors()

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from common.data import photos, tracks, video
 from common.figures.predict import annotated, moments, photographs, timeline
 from common.labels import CLASS_NAMES, IMAGE_SHAPE, NUM_CLASSES
 from common.outputs import Output
-from common.runs import records, storage
+from common.runs import provenance, records, storage
 
 FACES_AT_ONCE = 4  # that a frame of a video is likely to show, at most
 DETECTION_SIDE = 640  # pixels; four times as quick as what photographs are searched at
@@ -142,5 +141,5 @@ def _watch(args, source, find, writer, stopped):
 
 def _following(args):
     """Return what to do next with the same models."""
-    names = shlex.join(map(str, args.model))
-    return f"See how far to trust it: python confusion.py --model {names}"
+    command = provenance.typed("python", "confusion.py", "--model", *map(Path, args.model))
+    return f"See how far to trust it: {command}"

@@ -1,6 +1,5 @@
 """The parts of the report's page, made of the manifests of runs, stages and studies."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,10 +145,11 @@ def _run(sources, section):
             named = [others] if isinstance(others, str) else others
             lines.append(said.format(", ".join(named)))
     lines += [f"Caveat: {caveat}." for caveat in records.caveats(run.config)]
-    lines.append(f"Its predictions for Kaggle: python predict.py --model {stage.folder}")
+    predict = provenance.typed("python", "predict.py", "--model", stage.folder)
+    lines.append(f"Its predictions for Kaggle: {predict}")
     script = contents.MODELS[section.name].training.split()[0]
-    record = ["python", script, "--resume", "--out", str(stage.folder)]
-    shown = _blocks(stage.folder, made, section, fill=shlex.join(record))
+    record = provenance.typed("python", script, "--resume", "--out", stage.folder)
+    shown = _blocks(stage.folder, made, section, fill=record)
     first = page.sentences(_beside_report(section.name, run.metrics))
     return [first, *shown, page.sentences(lines)]
 

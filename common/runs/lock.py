@@ -5,6 +5,7 @@ it a record says who the owner is, for the message, and for a file system that s
 share without passing locks on: there the record's time, renewed while the owner lives, counts.
 """
 
+import functools
 import json
 import os
 import socket
@@ -13,6 +14,8 @@ import time
 from pathlib import Path
 
 import filelock
+
+from common.runs import storage
 
 LOCK, OWNER = ".lock", ".owner.json"
 RENEWAL = 20  # seconds between two signs of life
@@ -47,7 +50,7 @@ def acquire(folder: Path) -> None:
     for leftover in folder.rglob(".*.tmp*"):  # of a write that was killed
         inner = [place for place in leftover.parents if folder in place.parents]
         if not any((place / OWNER).exists() for place in inner):  # those belong to somebody else
-            leftover.unlink(missing_ok=True)
+            storage.retried(functools.partial(leftover.unlink, missing_ok=True))
     record = {
         "host": socket.gethostname(),
         "process": os.getpid(),
@@ -88,7 +91,7 @@ def release(folder: Path) -> None:
         return
     lock, stopped = _held.pop(folder)
     stopped.set()
-    (folder / OWNER).unlink(missing_ok=True)
+    storage.retried(lambda: (folder / OWNER).unlink(missing_ok=True))
     lock.release()
 
 
@@ -113,7 +116,9 @@ def _owner(folder):
 
 
 def _refusal(folder, owner):
-    who = "another process"
+    who, gone = "another process", ""
     if owner:
         who = f"process {owner['process']} on {owner['host']}, since {owner['since']}"
-    return f"{folder}: in use by {who}: wait for it, stop it, or choose another --out"
+        if owner["host"] != socket.gethostname():
+            gone = f" (if that machine is gone, {SILENCE} seconds)"
+    return f"{folder}: in use by {who}: wait for it{gone}, stop it, or choose another --out"

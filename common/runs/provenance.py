@@ -3,12 +3,13 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
@@ -21,6 +22,22 @@ def command_line(argv: Sequence[str] | None = None) -> str:
     script = Path(sys.argv[0]).name
     start = ["-m", module] if module.startswith(("benchmarks.", "experiments.")) else [script]
     return shlex.join(["python", *start, *map(str, argv)])
+
+
+def typed(*words: PurePath | str) -> str:
+    """Return a command line to paste into the shells of Linux and macOS, cmd and PowerShell.
+
+    Paths get forward slashes, which all systems take.
+    """
+    texts = (word.as_posix() if isinstance(word, PurePath) else word for word in words)
+    return " ".join(map(_quoted, texts))
+
+
+def _quoted(word):
+    """Return a word as every shell takes it; one that no quotes suit everywhere, as POSIX does."""
+    if re.fullmatch(r"[\w./:=+-]+", word):
+        return word
+    return shlex.quote(word) if re.search(r'["$`\\!%]', word) else f'"{word}"'
 
 
 def provenance(argv: Sequence[str] | None = None) -> dict:
@@ -53,10 +70,13 @@ def machine_name(machine: Mapping) -> str:
 
 def _git_commit():
     """Return the commit of the project, with '+changes' when files differ, or None without git."""
+    if not (PROJECT / ".git").exists():  # unpacked, perhaps inside another repository
+        return None
     try:
         result = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
             cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=10,

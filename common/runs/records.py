@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common import metrics
-from common.runs import schema, storage
+from common.runs import provenance, schema, storage
 
 MAX_HISTORY_BYTES = 4_000_000  # 50,000 epochs
 UNSCORED = (
@@ -289,5 +289,6 @@ def remedy(run: Path | str) -> str:
     except (ValueError, KeyError, IndexError):
         known = False
     if not known:
-        return f"train it with python train_cnn.py --out {shlex.quote(str(run))}"
-    return f"train it to its end with python {script} --out {shlex.quote(str(run))} --resume"
+        return f"train it with {provenance.typed('python', 'train_cnn.py', '--out', Path(run))}"
+    command = provenance.typed("python", script, "--out", Path(run), "--resume")
+    return f"train it to its end with {command}"

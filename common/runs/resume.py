@@ -184,7 +184,7 @@ def save_state(folder: Path, epoch: int, arrays: dict[str, np.ndarray], record: 
         stored: dict[str, Any] = {f"array/{name}": array for name, array in arrays.items()}
         np.savez(file, record=packed, **stored)
     for old in sorted(states.glob("epoch-*.npz"))[:-GENERATIONS]:
-        old.unlink()
+        storage.retried(old.unlink)
 
 
 def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict] | None:

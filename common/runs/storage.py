@@ -12,10 +12,11 @@ import json
 import math
 import os
 import tempfile
+import time
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,7 @@ import numpy as np
 from common.runs import schema
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2) if os.name == "nt" else ()  # seconds; see `retried`
 MAX_UNPACKED = 128 * 1024**2  # bytes of arrays in an npz file, which may be many times smaller
 MAX_ARRAYS = 10_000  # in an npz file
 MAX_ENTRY_BYTES = 400  # of one file in the directory of an archive, with an honest name
@@ -68,18 +70,36 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o644)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        temporary.replace(path)
+        retried(lambda: temporary.replace(path))
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if isinstance(error, PermissionError) and WAITS:
+            said = "another program has the file open, or it is read-only"
+            raise PermissionError(error.errno, said, str(path)) from error
         raise
+
+
+def retried(operation: Callable[[], object]) -> None:
+    """Rename or delete a file, on Windows also one that another program opens for a moment.
+
+    There a spreadsheet, a virus scanner or the client of a cloud folder keeps others from it.
+    """
+    for wait in WAITS:
+        try:
+            operation()
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    operation()
 
 
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 to `path`, atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -136,7 +136,7 @@ def _cluster(address, out) -> Iterator:
         import distributed
     except ImportError as error:
         raise ValueError(
-            "--cluster: expected Dask, found none: pip install 'dask[distributed]'"
+            '--cluster: expected Dask, found none: pip install "dask[distributed]"'
         ) from error
     token = secrets.token_hex(8)
     storage.write_text(out / MARK, token)
@@ -189,5 +189,7 @@ def _gpus():
         return [gpu for gpu in visible.split(",") if gpu and gpu != "-1"]
     if not shutil.which("nvidia-smi"):
         return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["nvidia-smi", "-L"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     return [str(number) for number in range(listed.stdout.count("GPU "))]

@@ -1,5 +1,6 @@
 """Scripts with their flags: which are finished, and bringing those to an end that are not."""
 
+import contextlib
 import functools
 import itertools
 import os
@@ -11,15 +12,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from common import outputs
 from common.data import loading
 from common.runs import provenance, records
 from common.sweep import leash
 
-ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # a log that can be followed
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # a log one can follow
 STOPPED = threading.Event()  # this process is about to end
-LEASH = os.pipe()  # scripts wait at one end for this process to let go of the other (see `leash`)
+HELD: set[IO] = set()  # each script waits for this process to let go of one of them (see `leash`)
 KILLED = "killed by signal"  # how the failure of a script begins that was
 # Flags that change no result, with how many values each has. A run says which data it is of.
 PLACES = {"--out": 1, "--resume": 0, "--data": 1}
@@ -121,10 +123,10 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     logged.parent.mkdir(parents=True, exist_ok=True)
     command = [leash.__file__, str(provenance.PROJECT / script), *flags]
-    with logged.open("wb") as output, complained.open("wb") as errors:
+    with logged.open("wb") as output, complained.open("wb") as errors, _leash() as pipe:
         result = subprocess.run(
             [sys.executable, *command, *(["--resume"] if begun else [])],
-            stdin=LEASH[0],
+            stdin=pipe,
             stdout=output,
             stderr=errors,
             env=os.environ | ENVIRONMENT | dict(environment or {}),
@@ -146,7 +148,22 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
 def let_go() -> None:
     """End all scripts that `finish` is running, before this process ends itself."""
     STOPPED.set()
-    os.close(LEASH[1])
+    for held in list(HELD):
+        held.close()
+
+
+@contextlib.contextmanager
+def _leash():
+    """Yield the end of a pipe whose other end is held until `let_go`, or the block ends."""
+    reading, holding = os.pipe()
+    with open(reading, "rb") as pipe, open(holding, "wb") as held:
+        HELD.add(held)
+        if STOPPED.is_set():
+            held.close()
+        try:
+            yield pipe
+        finally:
+            HELD.discard(held)
 
 
 def _data(command):
