@@ -136,7 +136,7 @@ def main(argv=None):
         own = [] if folder == first else caveats  # our teacher sees labelled images alone
         storage.write_json(folder / "config.json", config | {"caveats": own})
         splits.save(folder / "split.npz", splits.with_train_rows(split, labelled))
-        return experiment.fit(folder, plan, learned_from, dataset, split, then)
+        return experiment.fit_and_measure(folder, plan, learned_from, dataset, split, then)
 
     def add_results(output):
         return write_results(output, args, config, first, unlabelled, statistics, table)

@@ -16,6 +16,7 @@ epochs. What it leaves open is set by --recipe.
 from pathlib import Path
 
 from common import cli
+from common.models import registry
 from common.runs import resume
 
 
@@ -25,6 +26,7 @@ def build_parser():
     cli.add_data(options)
     cli.add_out(options, __file__)
     cli.add_seed(options)
+    options.add_argument("--architecture", default="dnn", **registry.option(convolutional=False))
     cli.add_training(options)
     cli.add_folds(options)
     cli.add_finished_runs(options)
@@ -56,7 +58,8 @@ def main(argv=None):
         compared = compared_runs.compare(named, [("CNN", "DNN")])
         output.show("comparison", compared_runs, compared, title="CNN and DNN side by side")
 
-    experiment.train(args, "dnn", versus=args.versus, then=compare if args.versus else None)
+    then = compare if args.versus else None
+    experiment.train(args, args.architecture, versus=args.versus, then=then)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ class Evaluation:
         return table
 
     @cached_property
+    def calibration(self) -> tuple[float, dict[str, np.ndarray]]:
+        """The expected calibration error, and its bins (see `metrics`)."""
+        return metrics.expected_calibration_error(self.probabilities, self.labels)
+
+    @cached_property
     def summary(self) -> list[dict]:
         """The measures of all rows together, one row a measure.
 
@@ -111,7 +116,7 @@ class Evaluation:
         scores = metrics.class_scores(self.counts)
         low, high = self._bootstrap(lambda drawn: (drawn.macro_f1, drawn.balanced_accuracy))
         likelihood = metrics.negative_log_likelihood(self.probabilities, self.labels)
-        error, _ = metrics.expected_calibration_error(self.probabilities, self.labels)
+        error, _ = self.calibration
         interval = metrics.wilson_interval(np.trace(self.counts), len(self.labels))
         table = (
             ("accuracy", scores.accuracy, *interval),

@@ -45,7 +45,7 @@ def main(argv=None):
     from common.data import loading, splits
     from common.models import checkpoints, prediction
     from common.runs import records
-    from common.training import experiment
+    from common.training import measuring
 
     run, dataset = records.read(args.model), loading.load(args.data)
     if dataset.data_hash != run.data_hash:
@@ -60,7 +60,7 @@ def main(argv=None):
     without_tests = replace(
         dataset, test_images=dataset.test_images[:0], test_ids=dataset.test_ids[:0]
     )
-    measured = experiment.measure(args.out, without_tests, split)
+    measured = measuring.measure(args.out, without_tests, split)
     held_out = dataset.train_images[split.validation_rows]
     if len(held_out):
         before = records.load_predictions(args.model)[2]

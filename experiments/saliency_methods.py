@@ -4,8 +4,9 @@
 
 Deletion and insertion areas (`common/attribution/faithfulness.py`) of the maps of the first
 validation images, which are random ones. The score is the area under insertion less that under
-deletion: 0 by masking at random, higher is better. Intervals are Student's, over the images. The
-default of saliency.py was chosen by such a table.
+deletion: 0 by masking at random, higher is better. Intervals are Student's, over the images, also
+those of how far the others are below the best, which are paired. The default of saliency.py was
+chosen by such a table.
 """
 
 import numpy as np
@@ -64,17 +65,20 @@ def main(argv=None):
         return faithfulness.area(curves)
 
     chance = areas(np.zeros(images.shape))
-    table = [_row("random order", "", chance, chance)]
+    scored = {("random order", ""): chance}
     for name in tqdm(args.methods, unit=" methods", disable=None):
         found = registry.load(name).attribute(network, inputs, classes, options)
         for smoothing in args.smoothing:
-            scored = areas(maps.importance(name, found, smoothing))
-            table.append(_row(registry.method(name).title, smoothing, scored, chance))
-    best, *others = sorted(table, key=lambda row: -row["score"])
+            setting = registry.method(name).title, smoothing
+            scored[setting] = areas(maps.importance(name, found, smoothing))
+    scores = {setting: insertion - deletion for setting, (deletion, insertion) in scored.items()}
+    best = max(scores, key=lambda setting: scores[setting].mean())
+    table = [_row(*setting, areas, chance, scores[best]) for setting, areas in scored.items()]
+    highest, half = metrics.mean_interval(scores[best])
     level = [
         f"{row['method']}, {row['smoothing']} ({row['score']:.3f})"
-        for row in others
-        if row["score"] > best["95 % low"]
+        for row in table
+        if (row["method"], row["smoothing"]) != best and row["below, 95 % low"] <= 0
     ]
     output = results.study(f"saliency_methods{'_again' * bool(args.first)}", [args.model])
     output.add(
@@ -83,18 +87,19 @@ def main(argv=None):
         table=table,
         sentences=[
             f"Over {len(images)} validation images from number {args.first} on, maps by "
-            f"{best['method']}, smoothing {best['smoothing']}, score highest: insertion less "
-            f"deletion {best['score']:.3f} [{best['95 % low']:.3f}, {best['95 % high']:.3f}]. "
-            f"Within that interval: {'; '.join(level) or 'no other'}."
+            f"{best[0]}, smoothing {best[1]}, score highest: insertion less deletion "
+            f"{highest:.3f} [{highest - half:.3f}, {highest + half:.3f}]. Not measurably below it "
+            f"on the same images: {'; '.join(level) or 'no other'}."
         ],
     )
     output.finish()
 
 
-def _row(method, smoothing, scored, chance):
-    """Return a row of the table, of areas (2, n) and those of a random order."""
-    deletion, insertion = scored
+def _row(method, smoothing, areas, chance, best):
+    """Return a row of the table, of areas (2, n), those of a random order, and the best scores."""
+    deletion, insertion = areas
     mean, half = metrics.mean_interval(insertion - deletion)
+    below, half_below = metrics.mean_interval(best - (insertion - deletion))
     better = (deletion < chance[0]) & (insertion > chance[1])
     return {
         "method": method,
@@ -104,6 +109,9 @@ def _row(method, smoothing, scored, chance):
         "score": mean,
         "95 % low": mean - half,
         "95 % high": mean + half,
+        "below the best": below,
+        "below, 95 % low": below - half_below,
+        "below, 95 % high": below + half_below,
         "better than random in both": float(better.mean()),
         "n": len(deletion),
     }

@@ -217,7 +217,7 @@ def test_an_attack_that_is_registered_is_offered_drawn_and_tabled(
         return np.clip(images - np.float32(np.max(budget.eps)), 0, 1)
 
     monkeypatch.setitem(sys.modules, "darken", types.SimpleNamespace(perturb=darken))
-    entry = registry.Attack("Darkening", "#123456", "darken", "a shade darker")
+    entry = registry.Attack("Darkening", "#123456", "a shade darker", module="darken")
     monkeypatch.setitem(registry.ATTACKS, "darken", entry)
     with pytest.raises(SystemExit):
         adversarial.main(["--help"])

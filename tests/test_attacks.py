@@ -541,7 +541,7 @@ def test_an_attack_that_is_registered_is_measured(monkeypatch, network, pixels, 
     if straight:
         module.direction = fgsm.direction
     monkeypatch.setitem(sys.modules, "another", module)
-    entry = registry.Attack("Another", "#000000", "another", "FGSM again")
+    entry = registry.Attack("Another", "#000000", "FGSM again", module="another")
     monkeypatch.setitem(registry.ATTACKS, "another", entry)
     budget = Budget([0, 0.01, 0.3], generator=generator())
     found = robustness.measure(network, pixels, labels, budget, ["fgsm", "another"])
@@ -591,8 +591,8 @@ def test_weighted_shares_by_hand():
     share, error, of_class = Sample(np.arange(6), labels, weights).shares(hits)
     np.testing.assert_allclose(share, [0.6, 1])
     variances = [
-        [(4 / 6) * (2 / 6) / 4, (2 / 4) * (2 / 4) / 2],  # a hit and a miss more than there were
-        [(5 / 6) * (1 / 6) / 4, (3 / 4) * (1 / 4) / 2],
+        [(4 / 6) * (2 / 6) / 6, (2 / 4) * (2 / 4) / 4],  # a hit and a miss more than there were
+        [(5 / 6) * (1 / 6) / 6, (3 / 4) * (1 / 4) / 4],
     ]
     np.testing.assert_allclose(error, np.sqrt(variances @ np.array([0.4, 0.6]) ** 2))
     np.testing.assert_allclose(of_class[:, [0, 3]], [[0.75, 0.5], [1, 1]])

@@ -154,9 +154,11 @@ def test_guided_backpropagation_of_a_network_by_hand(inside_the_dense_layer):
     np.testing.assert_allclose(maps[0, 0], expected, atol=1e-6)
 
 
-def test_grad_cam_of_a_network_by_hand(squares):
+@pytest.mark.parametrize("rectified", [False, True])
+def test_grad_cam_of_a_network_by_hand(squares, rectified):
     inputs = keras.Input((4, 4, 1))
     x = layers.Conv2D(2, 1, name="conv")(inputs)
+    x = layers.ReLU()(x) if rectified else x  # its output is the feature map
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(2, name="logits")(x))
     model.set_weights(
@@ -169,8 +171,10 @@ def test_grad_cam_of_a_network_by_hand(squares):
     )
     maps = attribute("grad_cam", model, squares, [0, 0])
     pixels = squares[..., 0]
-    expected = np.maximum(1 / 16 * (2 * pixels - 0.5) - 3 / 16 * (0.4 - pixels), 0)
-    np.testing.assert_allclose(maps, expected, atol=1e-6)
+    first, second = 2 * pixels - 0.5, 0.4 - pixels
+    if rectified:
+        first, second = np.maximum(first, 0), np.maximum(second, 0)
+    np.testing.assert_allclose(maps, np.maximum(first / 16 - 3 / 16 * second, 0), atol=1e-6)
 
 
 def test_grad_cam_of_any_convolution_has_the_size_of_the_image(small_cnn, faces, targets):

@@ -10,10 +10,13 @@ from keras import layers
 
 import semi_supervised
 import train_cnn
+import train_dnn
 from common import outputs
 from common.labels import INPUT_SHAPE
 from common.models import blocks, checkpoints, prediction, registry
 from common.runs import records
+from common.sweep import plan
+from common.training import measuring
 
 
 def build(*, fused=False):
@@ -34,7 +37,7 @@ def build(*, fused=False):
 @pytest.fixture
 def vgg(monkeypatch):
     monkeypatch.setitem(sys.modules, "common.models.vgg", SimpleNamespace(build=build))
-    entry = registry.Architecture("small VGG", "vgg")
+    entry = registry.Architecture("small VGG")
     monkeypatch.setitem(registry.ARCHITECTURES, "vgg", entry)
 
 
@@ -59,6 +62,26 @@ def test_a_network_that_is_registered_is_trained(small_data, tmp_path, vgg):
     assert probabilities.shape == (len(rows), 7)
     assert np.isfinite(prediction.predict(model, faces)).all()
     assert {"curves", "layers"} <= {entry["name"] for entry in outputs.read(folder)["outputs"]}
+
+
+def test_a_network_without_convolutions_is_trained_by_the_other_script(monkeypatch, tmp_path, vgg):
+    entry = registry.Architecture("small MLP", convolutional=False, module="common.models.vgg")
+    monkeypatch.setitem(registry.ARCHITECTURES, "vgg", entry)
+    script, *flags = plan.trainer("vgg")
+    assert script == "train_dnn.py"
+    assert train_dnn.build_parser().parse_args(flags).architecture == "vgg"
+    assert train_dnn.build_parser().parse_args([]).architecture == "dnn"
+    script, *flags = plan.trainer("compact")
+    assert script == "train_cnn.py"
+    assert train_cnn.build_parser().parse_args(flags).architecture == "compact"
+
+
+def test_all_layers_with_parameters_are_listed():
+    separable = layers.SeparableConv2D(4, 3, name="separable")
+    model = keras.Sequential([keras.Input(INPUT_SHAPE), separable, layers.Dense(7)])
+    *listed, every, trainable, rest = measuring.layer_table(model)
+    assert sum(row["parameters"] or 0 for row in listed) == every["parameters"]
+    assert every["parameters"] == trainable["parameters"] + rest["parameters"]
 
 
 def test_a_name_that_is_not_registered_is_refused(capsys):

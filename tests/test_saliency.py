@@ -36,7 +36,7 @@ def build_tiny(*, fused):
 
 
 sys.modules["common.models.tiny"] = SimpleNamespace(build=build_tiny)
-TINY = architectures.Architecture("tiny network", "tiny")
+TINY = architectures.Architecture("tiny network")
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def build_linear(*, fused=False):
 
 @pytest.fixture(scope="module", autouse=True)
 def linear_is_known():
-    entry = architectures.Architecture("linear classifier", "linear")
+    entry = architectures.Architecture("linear classifier")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "common.models.linear", SimpleNamespace(build=build_linear))
         patch.setitem(architectures.ARCHITECTURES, "linear", entry)

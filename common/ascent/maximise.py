@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.ascent import fast_convolution, responses
+from common.models import blocks
 from common.models.prediction import in_batches
 
 BATCH = 8  # images: what a layer puts out for them stays in the processor's cache
@@ -151,7 +152,7 @@ def _radius(size, across):
 def _objective(model, layer, activated):
     """Return a function of images (n, 48, 48) and units (n,): activation of each one's own unit."""
     target = model.get_layer(layer)
-    after = responses.activation_after(model, target) if activated else tf.identity
+    after = (blocks.activation_after(model, target) if activated else None) or tf.identity
     if isinstance(target, keras.layers.Conv2D) and fast_convolution.is_plain(target):
         own_map = fast_convolution.own_map(model, target)
         return lambda images, units: tf.reduce_mean(after(own_map(images, units)), axis=(1, 2))

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.models import blocks
 from common.models.prediction import in_batches
 
 BATCH = 64  # images
 INPUTS = [tf.TensorSpec((None, 48, 48, 1))]
-ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.ReLU)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def top_activating(
     among = np.arange(len(images)) if among is None else among
     units = layer_units(model, layer, units)
     target = model.get_layer(layer)
-    after = activation_after(model, target) if activated else tf.identity
+    after = (blocks.activation_after(model, target) if activated else None) or tf.identity
     map_shape = target.output.shape[1:-1]
     submodel = keras.Model(model.input, target.output)
 
@@ -120,14 +120,6 @@ def top_activating(
         marks=(places + 0.5) / (map_shape or np.nan),
         largest=largest.max(axis=1),
     )
-
-
-def activation_after(model: keras.Model, target: keras.layers.Layer) -> Callable:
-    """Return the activation layer that alone reads what a layer puts out, or else the identity."""
-    readers = [layer for layer in model.layers if layer.input is target.output]
-    if len(readers) == 1 and isinstance(readers[0], ACTIVATIONS):
-        return readers[0]
-    return tf.identity
 
 
 def _as_inputs(images):

@@ -23,22 +23,20 @@ class Attack:
 
     title: str  # in figures and sentences
     colour: str  # in figures
-    module: str
     summary: str  # a few words for `--help`
     targeted: bool = True  # can go to a target
     sized: bool = True  # perturbs by up to `Budget.eps`; others by the least that they find enough
+    module: str | None = None  # `common.attacks.<name>` unless named
 
 
 ATTACKS = {
-    "fgsm": Attack("FGSM", "#E69F00", "common.attacks.fgsm", "one step"),
-    "pgd": Attack("PGD", "#D55E00", "common.attacks.pgd", "many steps from a random start"),
-    "mi_fgsm": Attack("MI-FGSM", "#0072B2", "common.attacks.mi_fgsm", "many steps with momentum"),
+    "fgsm": Attack("FGSM", "#E69F00", "one step"),
+    "pgd": Attack("PGD", "#D55E00", "many steps from a random start"),
+    "mi_fgsm": Attack("MI-FGSM", "#0072B2", "many steps with momentum"),
     "deepfool": Attack(
-        *("DeepFool", "#CC79A7", "common.attacks.deepfool", "the smallest perturbation it finds"),
-        targeted=False,
-        sized=False,
+        "DeepFool", "#CC79A7", "the smallest perturbation it finds", targeted=False, sized=False
     ),
-    "noise": Attack("random noise", "#888888", "common.attacks.noise", "the control"),
+    "noise": Attack("random noise", "#888888", "the control"),
 }
 DEFAULT = ("fgsm", "pgd", "deepfool")  # unless others are asked for
 CONTROL = "noise"  # stands beside the attacks
@@ -82,7 +80,7 @@ class Budget:
 def load(name: str) -> ModuleType:
     """Return the module of an attack, or raise a ValueError if the name is unknown."""
     check_choice(name, ATTACKS, "attack")
-    return importlib.import_module(ATTACKS[name].module)
+    return importlib.import_module(ATTACKS[name].module or f"common.attacks.{name}")
 
 
 def check(names: Iterable[str], *, targeted: bool) -> None:

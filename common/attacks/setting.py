@@ -99,13 +99,13 @@ class Sample:
 
         These are float64 (...), (...) and (..., 7), NaN for a class without images. The error is
         that of a sample drawn class by class, each with one hit and one miss more than it had, so
-        that none is certain of what it never saw (Agresti, Coull 1998).
+        that none is certain of what it never saw (Agresti, Caffo 2000).
         """
         own = (self.labels == np.arange(NUM_CLASSES)[:, np.newaxis]).astype(np.float64)  # (7, n)
         counts = own.sum(1)
         of_class = np.where(counts > 0, hits @ own.T / np.maximum(counts, 1), np.nan)
         likely = (hits @ own.T + 1) / (counts + 2)
-        variances = likely * (1 - likely) / np.maximum(counts, 1)
+        variances = likely * (1 - likely) / (counts + 2)
         error = np.sqrt(np.nansum((own @ self.weights) ** 2 * variances, -1))
         return hits @ self.weights, error, of_class
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras import Model
 from numpy import ndarray
 
+from common.models import blocks
 from common.models.prediction import checked, in_batches
 
 BATCH = 32  # images a pass; the CNN of the report needs about 15 MB for each
@@ -82,12 +83,14 @@ def class_activation_maps(
 ) -> ndarray:
     """Return what is positive in a weighted sum of a convolution's channels, float32 (n, h, w).
 
-    `weigh` takes the gradients of the classes' logits with respect to what the convolution puts
-    out, (n, rows, columns, channels), and returns the weights of that. The map of the
-    convolution's size is stretched to the image (bilinear).
+    The channels are those of its ReLU or LeakyReLU, if such a layer alone reads it. `weigh` takes
+    the gradients of the classes' logits with respect to them, (n, rows, columns, channels), and
+    returns their weights. The map of the convolution's size is stretched to the image (bilinear).
     """
     images, classes = checked(model, images, classes)
-    compute = functools.partial(_activation_maps, model, convolution(model, layer), weigh)
+    convolved = model.get_layer(convolution(model, layer))
+    watched = blocks.activation_after(model, convolved) or convolved
+    compute = functools.partial(_activation_maps, model, watched.name, weigh)
     return in_batches(compute, images, classes, size=BATCH)
 
 

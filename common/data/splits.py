@@ -132,7 +132,7 @@ def save(path: Path, split: Split) -> None:
 
 
 def load(path: Path) -> Split:
-    """Return the `Split` that `save_split` wrote.
+    """Return the `Split` that `save` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,5 +1,6 @@
 """Every Matplotlib line of the project, one module for each family of figures.
 
-A function takes arrays, draws, and returns a Figure; nothing is computed and nothing is saved but
-by `style.save`.
+A module shows one kind of result. It has TITLE or `title(result)`, perhaps CAPTION and COLUMNS (of
+the table, on the page), and any of `draw(result)`, which returns a Figure, `table(result)`,
+`arrays(result)` and `sentences(result)`. `Output.show` writes them; nothing else saves a figure.
 """

@@ -9,6 +9,7 @@ from keras import layers
 
 from common.labels import NUM_CLASSES
 
+ACTIVATIONS = (layers.LeakyReLU, layers.ReLU)
 LEAK = 0.001
 DROPOUT = 0.25
 MOMENTUM = 0.95  # of the batch statistics; Keras' 0.99 lags behind in runs of a few epochs
@@ -58,6 +59,12 @@ def precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(outside)
+
+
+def activation_after(model: keras.Model, target: layers.Layer) -> layers.Layer | None:
+    """Return the activation layer that alone reads what a layer puts out, None without one."""
+    readers = [layer for layer in model.layers if layer.input is target.output]
+    return readers[0] if len(readers) == 1 and isinstance(readers[0], ACTIVATIONS) else None
 
 
 def standardise(inputs: keras.KerasTensor) -> keras.KerasTensor:

@@ -163,10 +163,11 @@ def mean_weights(finished: list[Path], architecture: str) -> list[np.ndarray]:
     """
     weights = []
     for run in finished:
-        model = load(run)[0]
-        if model.name != architecture:
+        model, config = load(run)
+        if config["architecture"] != architecture:
             raise ValueError(
-                f"{run}: expected weights of the {architecture}, found those of the {model.name}"
+                f"{run}: expected weights of the {architecture}, found those of the "
+                f"{config['architecture']}"
             )
         weights.append(model.get_weights())
     return [np.mean(arrays, axis=0) for arrays in zip(*weights, strict=True)]

@@ -13,20 +13,21 @@ class Architecture:
     """A network."""
 
     title: str  # as figures and help name it
-    module: str  # in `common.models`, with a function `build(*, fused) -> keras.Model`
-    convolutional: bool = True  # trained by train_cnn.py, of use to what looks into convolutions
+    convolutional: bool = True  # trained by train_cnn.py, the others by train_dnn.py
+    module: str | None = None  # with `build(*, fused)`; `common.models.<name>` unless named
 
 
 ARCHITECTURES = {
-    "cnn": Architecture("CNN of the report", "cnn"),
-    "compact": Architecture("compact CNN, which trains three times as fast", "compact"),
-    "dnn": Architecture("DNN of the report", "dnn", convolutional=False),
+    "cnn": Architecture("CNN of the report"),
+    "compact": Architecture("compact CNN, which trains three times as fast"),
+    "dnn": Architecture("DNN of the report", convolutional=False),
 }
 
 
-def option(*, convolutional: bool = False) -> dict:
-    """Return choices and help of an option `--architecture`, of all or the convolutional alone."""
-    shown = {name: a for name, a in ARCHITECTURES.items() if a.convolutional or not convolutional}
+def option(*, convolutional: bool | None = None) -> dict:
+    """Return choices and help of an option `--architecture`, of all or of one kind."""
+    kinds = (True, False) if convolutional is None else (convolutional,)
+    shown = {name: a for name, a in ARCHITECTURES.items() if a.convolutional in kinds}
     titles = "; ".join(f"'{name}': {architecture.title}" for name, architecture in shown.items())
     return {"choices": tuple(shown), "help": f"{titles} (default: %(default)s)"}
 
@@ -40,5 +41,5 @@ def build(architecture: str, *, fused: bool = False) -> "keras.Model":
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(f"unknown architecture {architecture!r}: expected one of {known}")
-    module = importlib.import_module(f"common.models.{ARCHITECTURES[architecture].module}")
-    return module.build(fused=fused)
+    module = ARCHITECTURES[architecture].module or f"common.models.{architecture}"
+    return importlib.import_module(module).build(fused=fused)

@@ -132,7 +132,7 @@ def _run(sources, section):
     """Return what a run made, and how it began."""
     stage = sources.plan[section.name]
     try:
-        made = _manifest(stage)
+        manifest = _manifest(stage)
         run = records.read(stage.folder)
     except ValueError as error:
         train = [] if sources.trains else [stage.command]
@@ -149,7 +149,7 @@ def _run(sources, section):
     lines.append(f"Its predictions for Kaggle: {predict}")
     script = contents.MODELS[section.name].training.split()[0]
     record = provenance.typed("python", script, "--resume", "--out", stage.folder)
-    shown = _blocks(stage.folder, made, section, fill=record)
+    shown = _blocks(stage.folder, manifest, section, fill=record)
     first = page.sentences(_beside_report(section.name, run.metrics))
     return [first, *shown, page.sentences(lines)]
 
@@ -265,8 +265,8 @@ def _results(_, section):
     try:
         return [
             block
-            for made in results.read(section.name)
-            for block in _blocks(results.FOLDER, made, section, fill=made["command"])
+            for manifest in results.read(section.name)
+            for block in _blocks(results.FOLDER, manifest, section, fill=manifest["command"])
         ] or [page.gap(f"results/{section.name}.json", section.commands)]
     except ValueError as error:
         return [page.gap(f"results/{section.name}.json", section.commands, error)]
@@ -305,16 +305,16 @@ def _records(sources, _):
     rows = []
     for name, stage in sources.plan.items():
         try:
-            made = _manifest(stage)
-            machine = made["machine"]
+            manifest = _manifest(stage)
+            machine = manifest["machine"]
             rows.append(
                 {
                     "what": name,
-                    "command": made["command"],
-                    "started": made["started"],
-                    "seconds": made.get("seconds", ""),
-                    "versions": " ".join(f"{k} {v}" for k, v in made["versions"].items()),
-                    "commit": made["git_commit"],
+                    "command": manifest["command"],
+                    "started": manifest["started"],
+                    "seconds": manifest.get("seconds", ""),
+                    "versions": " ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
+                    "commit": manifest["git_commit"],
                     "machine": f"{provenance.machine_name(machine)}, {machine['system']}",
                 }
             )

@@ -1,4 +1,4 @@
-"""Run folders: atomic files, provenance, and the state from which a killed run goes on.
+"""Run folders: files that are written whole or not at all, and read without executing anything.
 
 A run folder `outputs/<name>/` holds `config.json` (how it was made), `split.npz`, `history.csv`,
 `metrics.json`, `model.keras` (the best epoch), `state/` (to resume), figures and CSVs.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from common.models import registry
 from common.runs import provenance
 from common.sweep.stages import Stage
 
@@ -79,9 +80,8 @@ def units(
 
 def trainer(architecture: str) -> list[str]:
     """Return the script that trains a network, and the flag it needs for it."""
-    if architecture == "dnn":
-        return ["train_dnn.py"]
-    return ["train_cnn.py", "--architecture", architecture]
+    convolutional = registry.ARCHITECTURES[architecture].convolutional
+    return ["train_cnn.py" if convolutional else "train_dnn.py", "--architecture", architecture]
 
 
 def parse(stage: Stage) -> argparse.Namespace:

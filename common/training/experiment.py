@@ -2,24 +2,17 @@
 
 import argparse
 import importlib.util
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from common import kaggle, metrics, outputs
+from common import outputs
 from common.data import agreement, loading, splits
-from common.figures.training import curves
-from common.models import checkpoints, prediction
-from common.runs import records, resume, storage
-from common.training import batches, devices, distillation, fitting, recipes
-
-Then = Callable[[outputs.Output], str | None]
-LAYERS = ("Conv2D", "Dense", "BatchNormalization", "MaxPooling2D", "Flatten", "Dropout")
+from common.models import checkpoints
+from common.runs import records, resume
+from common.training import batches, devices, distillation, fitting, measuring, recipes
 
 
 def load_data(args: argparse.Namespace) -> tuple[loading.Dataset, splits.Split]:
@@ -81,7 +74,7 @@ def train(
     architecture: str,
     *,
     versus: Path | str | None = None,
-    then: Then | None = None,
+    then: measuring.Then | None = None,
 ) -> None:
     """Train a network as `args` says and write everything that its run folder holds.
 
@@ -89,7 +82,7 @@ def train(
         args: the flags of `cli.add_training`, data, out and seed.
         architecture: a name that `registry.build` knows.
         versus: finished run to be compared with afterwards; refused now if that will not do.
-        then: see `fit`.
+        then: see `measuring.measure`.
     """
     dataset, split = load_data(args)
     if versus:
@@ -110,16 +103,18 @@ def train(
             args.out, teachers, given.images, labels, weight=args.teacher_weight, half=half
         )
         given = replace(given, targets=targets)
-    fit(args.out, plan(args, architecture, initial_weights=start), given, dataset, split, then)
+    fit_and_measure(
+        args.out, plan(args, architecture, initial_weights=start), given, dataset, split, then
+    )
 
 
-def fit(
+def fit_and_measure(
     folder: Path,
     plan: fitting.Plan,
     given: batches.TrainingData,
     dataset: loading.Dataset,
     split: splits.Split,
-    then: Then | None = None,
+    then: measuring.Then | None = None,
 ) -> keras.Model:
     """Train a network and measure it, unless that was done; return it at its best epoch.
 
@@ -140,7 +135,7 @@ def fit(
         elif then is None and _is_recorded(folder):
             print(f"{folder} is finished already.")
             return checkpoints.load(folder)[0]
-        return measure(folder, dataset, split, then)
+        return measuring.measure(folder, dataset, split, then)
     except BrokenPipeError:
         raise
     except OSError as error:  # a full disk, for one
@@ -157,92 +152,3 @@ def _is_recorded(folder):
     except ValueError:
         return False
     return True
-
-
-def measure(
-    folder: Path, dataset: loading.Dataset, split: splits.Split, then: Then | None = None
-) -> keras.Model:
-    """Measure a trained network, predict the test images, and write all results of the run.
-
-    Args:
-        folder: of the run, with `config.json`, `model.keras` and `history.csv`.
-        dataset: that it was trained on.
-        split: of it.
-        then: see `fit`.
-
-    Returns:
-        the network.
-    """
-    model, config = checkpoints.load(folder)
-    name, history = config["architecture"].upper(), records.load_history(folder)
-    last, held_out = records.keeps_last(config["flags"]), split.validation_rows
-    labels = dataset.train_labels[held_out]
-    scores = {"note": f"trained on all {len(split.train_rows):,} images; the last epoch is kept"}
-    if len(held_out):
-        probabilities = prediction.predict(model, dataset.train_images[held_out])
-        scores = _scores(labels, probabilities, last)
-    measured = scores | {
-        "best_epoch": records.kept_epoch(history, last=last)["epoch"],
-        "epochs": len(history),
-        "seconds_per_epoch": statistics.median(row["seconds"] for row in history),
-        "parameters": model.count_params(),
-        "model_sha256": storage.sha256(folder / "model.keras"),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    spent = sum(row["seconds"] for row in history)
-    output = outputs.Output(folder, run=config, spent=spent, models=[folder])
-    for file in ("model.keras", "history.csv"):  # written after each epoch
-        output.file(file)
-    if len(held_out):
-        arrays = {"rows": held_out, "labels": labels, "probabilities": probabilities}
-        output.add("predictions", arrays=arrays)
-    result = curves.TrainedRun(name, history, measured)
-    output.show("curves", curves, result, title=f"Loss and accuracy of the {name} by epoch")
-    output.add("layers", title=f"Layers of the {name}", table=layer_table(model))
-    following = []
-    if len(dataset.test_ids):
-        submission = output.file("submission.csv")
-        answers = prediction.predict(model, dataset.test_images).argmax(axis=1)
-        kaggle.write_submission(submission, dataset.test_ids, answers)
-        kaggle.check_submission(submission, dataset.test_ids)
-        if dataset.source != "sample":
-            following.append(f"Submit it: {kaggle.submit_command(submission)}")
-    storage.write_json(output.file("metrics.json"), measured)
-    following.append((then(output) if then else None) or "")
-    output.finish("\n".join(filter(None, following)))
-    return model
-
-
-def _scores(labels, probabilities, last):
-    """Return what `metrics.json` says of the answers on the validation images."""
-    correct = int((probabilities.argmax(axis=1) == labels).sum())
-    scores = metrics.class_scores(metrics.confusion_counts(labels, probabilities.argmax(axis=1)))
-    return {
-        "split": "validation",
-        "n": len(labels),
-        "accuracy": correct / len(labels),
-        "interval_95": metrics.wilson_interval(correct, len(labels)),
-        "macro_f1": scores.macro_f1,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "negative_log_likelihood": metrics.negative_log_likelihood(probabilities, labels),
-        "note": "the last epoch is kept, so these rows chose nothing"
-        if last
-        else "the epoch was chosen on these rows, as in the report",
-    }
-
-
-def layer_table(model: keras.Model) -> list[dict]:
-    """Return a row a layer with output shape and parameters, and the sums as the last rows."""
-    rows = [
-        {
-            "layer": layer.name,
-            "output": " x ".join(f"{size:,}" for size in layer.output.shape[1:]),
-            "parameters": layer.count_params() or "",
-        }
-        for layer in model.layers
-        if type(layer).__name__ in LAYERS
-    ]
-    trainable = sum(weight.size for weight in map(np.asarray, model.trainable_weights))
-    total = model.count_params()
-    sums = {"all": total, "trainable": trainable, "non-trainable": total - trainable}
-    return rows + [{"layer": name, "output": "", "parameters": sums[name]} for name in sums]

@@ -22,7 +22,7 @@ class PreciseBatchNorm(keras.callbacks.Callback):
     Args:
         images: training images, uint8 (n, 48, 48), one or more.
         batch_size: images a batch.
-        batches: at most; they are spread evenly over the images.
+        batches: at most; each is spread evenly over the images, which may be in order of class.
 
     Source: Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3; on dropout: Li et al.,
     "Understanding the disharmony between dropout and batch normalization", 2019.
@@ -33,7 +33,8 @@ class PreciseBatchNorm(keras.callbacks.Callback):
         super().__init__()
         count = min(batches, math.ceil(len(images) / batch_size))
         rows = np.linspace(0, len(images), min(len(images), count * batch_size), endpoint=False)
-        self.batches = [images[part] for part in np.array_split(rows.astype(np.int64), count)]
+        rows = rows.astype(np.int64)
+        self.batches = [images[rows[first::count]] for first in range(count)]
 
     def set_model(self, model):
         """Make the copy of the model that measures."""

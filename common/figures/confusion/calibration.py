@@ -21,7 +21,7 @@ def sentences(result: comparison.Evaluation) -> list[str]:
 
 def draw(result: comparison.Evaluation) -> Figure:
     """Return accuracy against confidence, and below it how many rows have which confidence."""
-    error, bins = metrics.expected_calibration_error(result.probabilities, result.labels)
+    error, bins = result.calibration
     likelihood = metrics.negative_log_likelihood(result.probabilities, result.labels)
     figure = style.new_figure(6.4, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from common import comparison, metrics
 from common.figures import style
@@ -18,7 +20,7 @@ WHITE_FROM = 0.7  # fraction from which white text stands out more than black
 
 def arrays(result: comparison.Evaluation) -> dict[str, np.ndarray]:
     """Return all that the figures of an evaluation draw, images apart."""
-    _, bins = metrics.expected_calibration_error(result.probabilities, result.labels)
+    _, bins = result.calibration
     drawn = {
         "counts": result.counts,
         "fractions": metrics.row_fractions(result.counts),
@@ -47,29 +49,14 @@ def sentences(result: comparison.Evaluation) -> list[str]:
 
 def draw(result: comparison.Evaluation) -> Figure:
     """Return a matrix with the fraction of its row and the count in every cell."""
-    counts, fractions = result.counts, metrics.row_fractions(result.counts)
+    counts = result.counts
     figure = style.new_figure(7.2, 6.6)
     axes = figure.subplots()
-    shown = axes.imshow(fractions, cmap=MAP, vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        fraction = fractions[row, column]
-        colour = "white" if fraction >= WHITE_FROM else "black"
-        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-        axes.text(
-            column,
-            row - 0.1,
-            f"{fraction:.2f}" if counts[row].any() else "-",
-            fontsize=12,
-            fontweight="bold" if row == column else "normal",
-            **centred,
-        )
-        axes.text(column, row + 0.27, f"{count:,}", fontsize=7.5, **centred)
+    shown = draw_cells(axes, counts, size=12, counted=7.5)
     places = range(NUM_CLASSES)
     axes.set_xticks(places, _with_totals(counts.sum(axis=0)))
     axes.set_yticks(places, _with_totals(counts.sum(axis=1)))
     axes.set(xlabel="predicted (and how often)", ylabel="true (and how many faces)")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(NUM_CLASSES + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(NUM_CLASSES + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
@@ -161,3 +148,29 @@ def _listed(items: Iterable[str]) -> str:
 def _with_totals(totals: np.ndarray) -> list[str]:
     """Return the class names, each with a number below it."""
     return [f"{name}\n{total:,}" for name, total in zip(CLASS_NAMES, totals, strict=True)]
+
+
+def draw_cells(
+    axes: Axes, counts: np.ndarray, *, size: float, counted: float | None = None
+) -> AxesImage:
+    """Draw a matrix with the fraction of its row in every cell, "-" in a row without faces.
+
+    Args:
+        axes: to draw on.
+        counts: (7, 7).
+        size: of the fractions, in points.
+        counted: size of the counts below them, None for no counts.
+    """
+    fractions = metrics.row_fractions(counts)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if fractions[row, column] >= WHITE_FROM else "black"
+        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+        said = f"{fractions[row, column]:.2f}" if counts[row].any() else "-"
+        weight = "bold" if counted and row == column else "normal"
+        above = 0.1 if counted else 0
+        axes.text(column, row - above, said, fontsize=size, fontweight=weight, **centred)
+        if counted:
+            axes.text(column, row + 0.27, f"{count:,}", fontsize=counted, **centred)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return axes.imshow(fractions, cmap=MAP, vmin=0, vmax=1)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import comparison, metrics
+from common import comparison
 from common.figures import style
 from common.figures.confusion import matrix
 from common.labels import CLASS_NAMES, NUM_CLASSES
@@ -55,17 +55,10 @@ def draw(result: Evaluations) -> Figure:
     for axes in panels[len(result) :]:
         axes.set_axis_off()
     for axes, (name, evaluation) in zip(panels, result.items(), strict=False):
-        fractions = metrics.row_fractions(evaluation.counts)
-        axes.imshow(fractions, cmap=matrix.MAP, vmin=0, vmax=1)
-        for (row, column), fraction in np.ndenumerate(fractions):
-            colour = "white" if fraction >= matrix.WHITE_FROM else "black"
-            axes.text(
-                column, row, f"{fraction:.2f}", ha="center", va="center", color=colour, fontsize=7
-            )
+        matrix.draw_cells(axes, evaluation.counts, size=7)
         axes.set_xticks(range(NUM_CLASSES), CLASS_NAMES, rotation=45, ha="right")
         axes.set_yticks(range(NUM_CLASSES), CLASS_NAMES)
-        axes.tick_params(length=0, labelsize=8)
-        axes.spines[:].set_visible(False)
+        axes.tick_params(labelsize=8)
         axes.set_title(f"{name}\n{evaluation.accuracy}", fontsize=9)
     axes = bottom.subplots()
     for place, ((name, evaluation), colour) in enumerate(style.coloured(result.items())):
