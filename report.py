@@ -78,7 +78,7 @@ def main(argv=None):
 
     flags = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--no-run"]
     output = outputs.Output(args.out, command=shlex.join(["python", "report.py", *flags]))
-    training, looking = _training(args, models), _looking(args, models)
+    training, looking = training_stages(args, models), looking_stages(args, models)
     plan = [*(training if args.from_scratch else ()), *looking]
     failures = {} if args.no_run else stages.run_all(plan, args.out)
 
@@ -101,62 +101,31 @@ def main(argv=None):
         sys.exit(1)
 
 
-def _training(args, models):
+def training_stages(args, models):
     """Return the stages that train the runs, in order."""
-    from common.sweep.stages import Stage
-
-    flags = ["--seed", str(args.seed)]
-    flags += [] if args.data is None else ["--data", args.data]
-    flags += [] if args.epochs is None else ["--epochs", str(args.epochs)]
+    more = ["--epochs", str(args.epochs)] if args.epochs else []
     return [
-        Stage(
-            key,
-            models[key],
-            [word.format(**models) for word in network.training.split()] + flags,
-            reads=tuple(run for other, run in models.items() if f"{{{other}}}" in network.training),
-            trains=True,
-        )
+        _stage(key, models[key], network.training, args, models, more, trains=True)
         for key, network in contents.MODELS.items()
     ]
 
 
-def _looking(args, models):
+def looking_stages(args, models):
     """Return the stages that look into the runs, in the report's order."""
+    return [
+        _stage(name, args.out / name, command, args, models)
+        for name, command in contents.STAGES.items()
+    ]
+
+
+def _stage(name, folder, command, args, models, more=(), *, trains=False):
+    """Return the stage of a command in which {KEY} stands for a run of `models`."""
     from common.sweep.stages import Stage
 
-    flags = ["--seed", str(args.seed)]
-    flags += [] if args.data is None else ["--data", args.data]
-    parts = ("--part", "ascent", "outputs", "classes")
-    attack = ("--figures", "robustness", "--attack", contents.ATTACK)
-    gradient = ("--method", "gradient", "--no-check", "--mean-map", "none", "--covered", "0")
-    return [
-        Stage(
-            name,
-            args.out / name,
-            [script, "--model", str(models[key]), *flags, *more],
-            reads=(models[key],),
-        )
-        for name, script, key, *more in (
-            ("confusion", "confusion.py", "cnn"),
-            ("saliency", "saliency.py", "cnn"),
-            ("filter_vis", "filter_vis.py", "cnn", *parts),
-            ("filter_vis_semi_supervised", "filter_vis.py", "semi_supervised", *parts),
-            ("adversarial", "adversarial.py", "cnn"),
-            *(
-                (f"adversarial_{key}", "adversarial.py", key, *attack)
-                for key in models
-                if key != "cnn"
-            ),
-            *(
-                (f"{name}_{key}", script, key, *more)
-                for name, script, *more in (
-                    ("saliency", "saliency.py", *gradient),
-                    ("classes", "filter_vis.py", "--part", "classes"),
-                )
-                for key in ("compact", "robust")
-            ),
-        )
-    ]
+    data = [] if args.data is None else ["--data", args.data]
+    words = [word.format(**models) for word in command.split()]
+    reads = tuple(run for key, run in models.items() if f"{{{key}}}" in command)
+    return Stage(name, folder, [*words, "--seed", str(args.seed), *data, *more], reads, trains)
 
 
 if __name__ == "__main__":

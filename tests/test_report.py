@@ -461,7 +461,7 @@ def test_the_scripts_know_the_flags_of_their_stages():
     argv = ["--from-scratch", "--epochs", "3", "--data", "faces"]
     args = report.build_parser().parse_args(argv)
     models = {key: args.out / key for key in contents.MODELS}
-    planned = [*report._training(args, models), *report._looking(args, models)]
+    planned = [*report.training_stages(args, models), *report.looking_stages(args, models)]
     assert len(planned) == 18
     for stage in planned:
         script, *flags = [*stage.arguments, "--out", str(stage.folder)]

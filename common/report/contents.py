@@ -52,6 +52,25 @@ MODELS = {
         "pretrained/robust",
     ),
 }
+_MAPS = "--method gradient --no-check --mean-map none --covered 0"
+STAGES = {  # what looks into the runs, in the report's order
+    "confusion": "confusion.py --model {cnn}",
+    "saliency": "saliency.py --model {cnn}",
+    "filter_vis": "filter_vis.py --model {cnn} --part ascent outputs classes",
+    "filter_vis_semi_supervised": "filter_vis.py --model {semi_supervised} "
+    "--part ascent outputs classes",
+    "adversarial": "adversarial.py --model {cnn}",
+    **{
+        f"adversarial_{key}": f"adversarial.py --model {{{key}}} --figures robustness "
+        f"--attack {ATTACK}"
+        for key in MODELS
+        if key != "cnn"
+    },
+    "saliency_compact": f"saliency.py --model {{compact}} {_MAPS}",
+    "saliency_robust": f"saliency.py --model {{robust}} {_MAPS}",
+    "classes_compact": "filter_vis.py --model {compact} --part classes",
+    "classes_robust": "filter_vis.py --model {robust} --part classes",
+}
 
 
 @dataclass(frozen=True)
