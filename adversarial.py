@@ -215,7 +215,7 @@ def main(argv=None):
         answers = outcomes.transfer(readers, setting, sampled, sample, names, seen)
         output.show("transfer", transfer, answers)
 
-    following = provenance.typed("python", "saliency.py", "--model", args.model)
+    following = provenance.continued("saliency.py", [args.model], args.data)
     output.finish(f"See which pixels the model decides by: {following}")
 
 

@@ -129,9 +129,8 @@ def main(argv=None):
     following = ""
     if held_out and len(asked.rows) <= len(records.load_predictions(args.model[0])[0]):
         worst = [str(image) for image in result.mistakes[:5]] or ["0"]
-        command = provenance.typed("python", "saliency.py", "--model", Path(args.model[0]))
+        command = provenance.continued("saliency.py", args.model[:1], args.data)
         following = f"See what misled it: {command} --images {' '.join(worst)}"
-        following += f" {provenance.typed('--data', Path(args.data))}" if args.data else ""
     output.finish(following)
 
 

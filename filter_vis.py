@@ -150,7 +150,7 @@ def main(argv=None):
             show_top_activations(args, output, model, grown.at(snapshots[-1:]), *held_out[:2])
     if "classes" in parts:
         show_classes(args, output, model, options, frames)
-    output.finish(f"Next: {provenance.typed('python', 'saliency.py', '--model', args.model)}")
+    output.finish(f"Next: {provenance.continued('saliency.py', [args.model], args.data)}")
 
 
 def load_held_out(args):

@@ -25,8 +25,6 @@ Takes:  about 20 seconds for the 7,178 test rows of FER-2013 with the CNN on 2 c
         0.2 s of one core a frame.
 """
 
-from pathlib import Path
-
 from common import cli
 from common.labels import NUM_CLASSES
 from common.runs import provenance
@@ -198,7 +196,7 @@ def score_validation_rows(args, argv):
     rows = split.validation_rows
     _score(args, output, rows, dataset.train_images[rows], dataset.train_labels[rows], asked)
     output.say(records.caveat(args.model))
-    output.finish(f"See which classes it confuses: {_confusion_command(args)}")
+    output.finish(f"See which classes it confuses: {_following(args)}")
 
 
 def score_all_rows(args, argv):
@@ -210,7 +208,7 @@ def score_all_rows(args, argv):
     output = Output(args.out, argv=argv, models=args.model)
     _score(args, output, asked.rows, asked.images, asked.labels)
     output.say(*asked.sentences)
-    output.finish(f"See which classes it confuses: {_confusion_command(args)} --rows all")
+    output.finish(f"See which classes it confuses: {_following(args)} --rows all")
 
 
 def _score(args, output, rows, images, labels, asked=None):
@@ -240,10 +238,9 @@ def _score(args, output, rows, images, labels, asked=None):
     )
 
 
-def _confusion_command(args):
+def _following(args):
     """Return the command that goes on with the same models and data."""
-    command = provenance.typed("python", "confusion.py", "--model", *map(Path, args.model))
-    return f"{command} {provenance.typed('--data', Path(args.data))}" if args.data else command
+    return provenance.continued("confusion.py", args.model, args.data)
 
 
 def _predict(args, images, runs=None):

@@ -123,7 +123,8 @@ def _stage(name, folder, command, args, models, more=(), *, trains=False):
     from common.sweep.stages import Stage
 
     data = [] if args.data is None else ["--data", args.data]
-    words = [word.format(**models) for word in command.split()]
+    paths = {key: run.as_posix() for key, run in models.items()}
+    words = [word.format(**paths) for word in command.split()]
     reads = tuple(run for key, run in models.items() if f"{{{key}}}" in command)
     return Stage(name, folder, [*words, "--seed", str(args.seed), *data, *more], reads, trains)
 

@@ -171,7 +171,7 @@ def main(argv=None):
         )
         output.show("mean_map", mean_map, averaged)
         output.add("regions", table=mean_map.regions(averaged))
-    following = provenance.typed("python", "filter_vis.py", "--model", args.model)
+    following = provenance.continued("filter_vis.py", [args.model], args.data)
     output.finish(f"See what its filters look for: {following}")
 
 

@@ -85,8 +85,8 @@ def say_plan(args, runs):
     waiting = [run for run in runs if not stages.is_finished(run)]
     begun = sum((run.folder / "config.json").exists() for run in waiting)
     print(
-        f"{len(runs)} runs in {args.out}: {len(runs) - len(waiting)} finished, {begun} to go on "
-        f"with, {len(waiting) - begun} to start."
+        f"{len(runs)} run{'s' * (len(runs) != 1)} in {args.out}: {len(runs) - len(waiting)} "
+        f"finished, {begun} to go on with, {len(waiting) - begun} to start."
     )
     for run in waiting[:20]:
         print(f"  {run.command}")
@@ -111,7 +111,7 @@ def _following(args, compared):
     if not scored:
         return ""
     best = max(scored, key=lambda one: one.row["together"])
-    return f"Next: {provenance.typed('python', 'confusion.py', '--model', best.folder)}"
+    return f"Next: {provenance.continued('confusion.py', [best.folder], None)}"
 
 
 def _values(text):

@@ -50,13 +50,16 @@ def main(argv=None):
 
     loading.load(args.data)  # bad data is refused before TensorFlow is loaded
     from common.figures.training import compared_runs
+    from common.runs import records
     from common.training import experiment
 
     def compare(output):
-        named = {"CNN": args.versus, "DNN": args.out}
+        own, other = (records.architecture(run).upper() for run in (args.out, args.versus))
+        other = f"other {other}" if other == own else other
+        named = {other: args.versus, own: args.out}
         output.name_runs(named.values())
-        compared = compared_runs.compare(named, [("CNN", "DNN")])
-        output.show("comparison", compared_runs, compared, title="CNN and DNN side by side")
+        compared = compared_runs.compare(named, [(other, own)])
+        output.show("comparison", compared_runs, compared, title=f"{other} and {own} side by side")
 
     then = compare if args.versus else None
     experiment.train(args, args.architecture, versus=args.versus, then=then)

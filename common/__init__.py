@@ -48,7 +48,7 @@ common/
     demo.py                       one HTML file that labels pictures in a browser
     demo.html                     its template: the network and the page in plain JavaScript
   training/                       labelled images to a finished run
-    experiment.py                 one experiment from flags to a finished run
+    experiment.py                 one training from flags to a finished run
     measuring.py                  scores, answers and files of a trained network
     recipes.py                    optimizers, schedules and losses by name
     augment.py                    augmentation by name, a whole batch at a time

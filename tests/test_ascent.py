@@ -6,6 +6,7 @@ from keras import layers
 
 from common.ascent import maximise, responses
 from common.ascent.maximise import Options
+from common.models import blocks
 
 
 def sequence(*parts):
@@ -330,3 +331,13 @@ class TestFrequency:
 
     def test_a_flat_image_has_none(self):
         assert maximise.dominant_frequency(np.full((1, 48, 48), 0.3, np.float32)).tolist() == [0]
+
+
+def test_an_activation_stands_for_its_layer_only_if_nothing_else_reads_that():
+    inputs = keras.Input((8, 8, 1))
+    convolved = layers.Conv2D(2, 3, padding="same", name="conv")(inputs)
+    active = layers.ReLU(name="relu")(convolved)
+    alone = keras.Model(inputs, active)
+    assert blocks.activation_after(alone, alone.get_layer("conv")).name == "relu"
+    both = keras.Model(inputs, layers.Add()([active, convolved]))
+    assert blocks.activation_after(both, both.get_layer("conv")) is None

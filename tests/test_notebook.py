@@ -34,6 +34,9 @@ def test_the_notebook_runs(small_data, tmp_path):
         "import subprocess\n" + "\n".join(code_cells()),
         flags=re.MULTILINE,
     )
+    for setting, value in (('"DATA"] = "sample"', str(small_data)), ('"EPOCHS"] = "5"', "1")):
+        assert script.count(setting) == 1
+        script = script.replace(setting, f"{setting.partition(' ')[0]} = {value!r}")
     (tmp_path / "cells.py").write_text(script, encoding="utf-8")
     (tmp_path / "IPython").mkdir()  # beside cells.py, so that only the cells import it
     (tmp_path / "IPython" / "display.py").write_text(STAND_IN, encoding="utf-8")
@@ -47,8 +50,6 @@ def test_the_notebook_runs(small_data, tmp_path):
         cwd=project.parent,  # the first cell looks for it
         env={
             **os.environ,
-            "DATA": str(small_data),
-            "EPOCHS": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         capture_output=True,

@@ -474,3 +474,12 @@ def test_programs_that_a_script_starts_do_not_wait_for_its_leash(tmp_path):
     command = [sys.executable, leash.__file__, str(script)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.read().strip() == b"0"
+
+
+def test_the_order_of_flags_changes_nothing():
+    """A finished stage is not run again because its flags were written in another order."""
+    command = "python confusion.py --model a b --seed 0 --top-k 3 --data here --out {}"
+    other = "python confusion.py --seed 0 --data there --out x --top-k 3 --model a b"
+    assert stages._flags(command) == stages._flags(other)
+    assert stages._flags(command) != stages._flags(other.replace("a b", "b a"))
+    assert stages._flags(command) != stages._flags(other.replace("--seed 0", "--seed 1"))

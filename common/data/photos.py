@@ -213,12 +213,14 @@ def _load_cascade(path):
     import cv2
 
     # Read by Python: on Windows, OpenCV cannot open a path with letters beyond those of the system.
-    text = path.read_text(encoding="utf-8")
-    stored = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-    detector = cv2.CascadeClassifier()
-    if not detector.read(stored.getFirstTopLevelNode()):
-        raise ImportError(f"{path} holds no detector")
-    return detector
+    text, detector = path.read_text(encoding="utf-8"), cv2.CascadeClassifier()
+    try:
+        stored = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        if detector.read(stored.getFirstTopLevelNode()):
+            return detector
+    except (SystemError, cv2.error):
+        pass
+    raise ImportError(f"{path} holds no detector")
 
 
 def whole_frame(colours: np.ndarray) -> np.ndarray:

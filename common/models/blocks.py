@@ -63,7 +63,11 @@ def precision(policy: str) -> Iterator[None]:
 
 def activation_after(model: keras.Model, target: layers.Layer) -> layers.Layer | None:
     """Return the activation layer that alone reads what a layer puts out, None without one."""
-    readers = [layer for layer in model.layers if layer.input is target.output]
+    readers = [
+        layer
+        for layer in model.layers
+        if any(tensor is target.output for tensor in keras.tree.flatten(layer.input))
+    ]
     return readers[0] if len(readers) == 1 and isinstance(readers[0], ACTIVATIONS) else None
 
 

@@ -141,5 +141,5 @@ def _watch(args, source, find, writer, stopped):
 
 def _following(args):
     """Return what to do next with the same models."""
-    command = provenance.typed("python", "confusion.py", "--model", *map(Path, args.model))
+    command = provenance.continued("confusion.py", args.model, args.data)
     return f"See how far to trust it: {command}"

@@ -120,5 +120,5 @@ def _refusal(folder, owner):
     if owner:
         who = f"process {owner['process']} on {owner['host']}, since {owner['since']}"
         if owner["host"] != socket.gethostname():
-            gone = f" (if that machine is gone, {SILENCE} seconds)"
+            gone = f" (at most {SILENCE} seconds if that machine is gone)"
     return f"{folder}: in use by {who}: wait for it{gone}, stop it, or choose another --out"

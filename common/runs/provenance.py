@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -33,9 +33,15 @@ def typed(*words: PurePath | str) -> str:
     return " ".join(map(_quoted, texts))
 
 
+def continued(script: str, models: Iterable[Path | str], data: Path | str | None) -> str:
+    """Return the command that goes on with the same models and data in another script."""
+    place = ("--data", Path(data)) if data else ()
+    return typed("python", script, "--model", *map(Path, models), *place)
+
+
 def _quoted(word):
     """Return a word as every shell takes it; one that no quotes suit everywhere, as POSIX does."""
-    if re.fullmatch(r"[\w./:=+-]+", word):
+    if re.fullmatch(r"[\w./:=+,@-]+", word):
         return word
     return shlex.quote(word) if re.search(r'["$`\\!%]', word) else f'"{word}"'
 

@@ -276,6 +276,11 @@ def _number(name, text):
     return int(float(text)) if name == "epoch" else float(text)
 
 
+def architecture(run: Path | str) -> str:
+    """Return the name of a run's network."""
+    return storage.read_json(Path(run) / "config.json")["architecture"]
+
+
 def data_hash(run: Path | str) -> str | None:
     """Return which data a run was trained on."""
     return storage.read_json(Path(run) / "config.json").get("data_hash")

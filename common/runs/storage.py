@@ -17,7 +17,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,14 +70,16 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o644)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        retried(lambda: temporary.replace(path))
+        try:
+            retried(lambda: temporary.replace(path))
+        except PermissionError as error:
+            said = "another program has the file open, or it may not be written"
+            raise PermissionError(error.errno, said, str(path)) from error
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(PermissionError):
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        if isinstance(error, PermissionError) and WAITS:
-            said = "another program has the file open, or it is read-only"
-            raise PermissionError(error.errno, said, str(path)) from error
         raise
 
 

@@ -80,6 +80,8 @@ def units(
 
 def trainer(architecture: str) -> list[str]:
     """Return the script that trains a network, and the flag it needs for it."""
+    if architecture == "dnn":
+        return ["train_dnn.py"]
     convolutional = registry.ARCHITECTURES[architecture].convolutional
     return ["train_cnn.py" if convolutional else "train_dnn.py", "--architecture", architecture]
 

@@ -40,7 +40,7 @@ class Stage:
     @property
     def command(self) -> str:
         """The shell command, as a person would type it."""
-        return shlex.join(["python", *self.arguments, "--out", str(self.folder)])
+        return provenance.typed("python", *self.arguments, "--out", self.folder)
 
 
 def manifest(stage: Stage) -> dict:
@@ -183,13 +183,15 @@ def _data_hash(place):
 
 
 def _flags(command):
-    """Return the words of a command that decide what comes out of a stage."""
+    """Return the words of a command that decide what comes out of a stage, sorted flag by flag."""
     words = iter(shlex.split(command)[1:])
-    kept = []
+    kept: list[list[str]] = [[]]
     for word in words:
         if word in PLACES:
             for _ in range(PLACES[word]):
                 next(words, None)
+        elif word.startswith("--"):
+            kept.append([word])
         else:
-            kept.append(word)
-    return kept
+            kept[-1].append(word)
+    return sorted(kept)

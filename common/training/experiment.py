@@ -1,4 +1,4 @@
-"""One training experiment from data to submission: what the training scripts have in common."""
+"""One training from flags to a finished run: what the training scripts have in common."""
 
 import argparse
 import importlib.util
