@@ -27,8 +27,8 @@ METHODS = {
     "occlusion": Method("occlusion", "#7A5195", contribution=True),
 }
 # Method and pixels of smoothing. In results/saliency_methods.csv occlusion and, smoothed over 1
-# pixel, integrated gradients score higher, by less than the interval, and take many times as long.
-# The last is for a model without convolutions.
+# pixel, integrated gradients score higher, but take many times as long. The last is for a model
+# without convolutions.
 DEFAULT, SMOOTHING = "layer_cam", 2.0
 DEFAULT_OF_ANY = "smooth_gradient"
 
