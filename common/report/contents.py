@@ -108,10 +108,9 @@ PARTS = (  # title, introduction, sections
     (
         "The DNN, and the two compared",
         "Nine dense layers with as many parameters as the CNN, in the report trained in the same "
-        "way. A "
-        "convolution uses the same few weights everywhere, so what it learned of a mouth holds "
-        "wherever the mouth is. The DNN must learn each place anew: it has as many parameters, but "
-        "can share none of what they know between places.",
+        "way. A convolution uses the same few weights everywhere, so what it learned of a mouth "
+        "holds wherever the mouth is. The DNN must learn each place anew: it has as many "
+        "parameters, but can share none of what they know between places.",
         (Section("run", "dnn", left_out=("comparison",)), Section("comparison", "dnn")),
     ),
     (

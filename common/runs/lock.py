@@ -5,7 +5,6 @@ it a record says who the owner is, for the message, and for a file system that s
 share without passing locks on: there the record's time, renewed while the owner lives, counts.
 """
 
-import functools
 import json
 import os
 import socket
@@ -50,7 +49,7 @@ def acquire(folder: Path) -> None:
     for leftover in folder.rglob(".*.tmp*"):  # of a write that was killed
         inner = [place for place in leftover.parents if folder in place.parents]
         if not any((place / OWNER).exists() for place in inner):  # those belong to somebody else
-            storage.retried(functools.partial(leftover.unlink, missing_ok=True))
+            storage.retried(leftover.unlink, missing_ok=True)
     record = {
         "host": socket.gethostname(),
         "process": os.getpid(),
@@ -91,7 +90,7 @@ def release(folder: Path) -> None:
         return
     lock, stopped = _held.pop(folder)
     stopped.set()
-    storage.retried(lambda: (folder / OWNER).unlink(missing_ok=True))
+    storage.retried((folder / OWNER).unlink, missing_ok=True)
     lock.release()
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import json
 import shutil
 from collections.abc import Sequence
@@ -147,9 +146,7 @@ def create(args: argparse.Namespace, **facts: Any) -> dict:
         _check_not_read(args)
         # By name, as --out may hold what is no run's; config.json last, as it tells of the rest.
         for part in (part for name in WRITTEN for part in folder.glob(name)):
-            storage.retried(
-                functools.partial(shutil.rmtree, part) if part.is_dir() else part.unlink
-            )
+            storage.retried(*((shutil.rmtree, part) if part.is_dir() else (part.unlink,)))
         storage.retried(path.unlink)
     flags = {key: _as_flag(value) for key, value in vars(args).items() if key not in NOT_RECALLED}
     config = {**provenance.provenance(), **facts, "flags": flags}
@@ -236,7 +233,7 @@ def _with_changes(path, config, args):
         config["command"] = f"{config['command']}; {provenance.command_line()}"
     if "epochs" in changed:  # first, so that a kill leaves a run that can go on, to either end
         for name in MEASURED:
-            storage.retried(functools.partial((path.parent / name).unlink, missing_ok=True))
+            storage.retried((path.parent / name).unlink, missing_ok=True)
     if changed:
         flags.update(changed)
         storage.write_json(path, config)

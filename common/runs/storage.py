@@ -71,7 +71,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         try:
-            retried(lambda: temporary.replace(path))
+            retried(temporary.replace, path)
         except PermissionError as error:
             said = "another program has the file open, or it may not be written"
             raise PermissionError(error.errno, said, str(path)) from error
@@ -83,19 +83,19 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         raise
 
 
-def retried(operation: Callable[[], object]) -> None:
+def retried(operation: Callable, *args: Any, **kwargs: Any) -> None:
     """Rename or delete a file, on Windows also one that another program opens for a moment.
 
     There a spreadsheet, a virus scanner or the client of a cloud folder keeps others from it.
     """
     for wait in WAITS:
         try:
-            operation()
+            operation(*args, **kwargs)
         except PermissionError:
             time.sleep(wait)
         else:
             return
-    operation()
+    operation(*args, **kwargs)
 
 
 def write_text(path: Path | str, text: str) -> None:

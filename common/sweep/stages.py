@@ -119,7 +119,7 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
         environment: variables for the script beside those of this process.
     """
     begun = stage.trains and (stage.folder / "config.json").exists()
-    script, *flags = shlex.split(stage.command)[1:]
+    script, *flags = [*stage.arguments, "--out", str(stage.folder)]
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     logged.parent.mkdir(parents=True, exist_ok=True)
     command = [leash.__file__, str(provenance.PROJECT / script), *flags]

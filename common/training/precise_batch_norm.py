@@ -32,8 +32,8 @@ class PreciseBatchNorm(keras.callbacks.Callback):
         """Choose the images."""
         super().__init__()
         count = min(batches, math.ceil(len(images) / batch_size))
-        rows = np.linspace(0, len(images), min(len(images), count * batch_size), endpoint=False)
-        rows = rows.astype(np.int64)
+        total = min(len(images), count * batch_size)
+        rows = np.linspace(0, len(images), total, endpoint=False).astype(np.int64)
         self.batches = [images[rows[first::count]] for first in range(count)]
 
     def set_model(self, model):
