@@ -115,7 +115,7 @@ def check_submission(
 
 
 def submit_command(path: Path, *, form: str = "homework", competition: str | None = None) -> str:
-    """Return the command line that uploads a submission with Kaggle's own tool (see `provenance.typed`).
+    """Return the command line, as `provenance.typed`, that uploads by Kaggle's own tool.
 
     Args:
         path: the submission; its folder and name become the message.
