@@ -113,6 +113,13 @@ def wait_for(condition, seconds=120):
         time.sleep(0.01)
 
 
+def is_whole(path):
+    try:
+        return bool(storage.read_json(path))
+    except ValueError:
+        return False
+
+
 def is_finished(run):
     manifest = run / outputs.MANIFEST
     return manifest.exists() and storage.read_json(manifest)["finished"]
@@ -189,7 +196,7 @@ def test_a_worker_of_a_cluster_that_is_killed_loses_nothing(quick, serial, tmp_p
         place = str(tmp_path / "scheduler.json")
         dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
              "--scheduler-file", place)  # fmt: skip
-        wait_for(Path(place).exists)
+        wait_for(lambda: is_whole(place))  # Dask writes it piece by piece
         address = storage.read_json(place)["address"]
         nannies = [
             dask("worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory",

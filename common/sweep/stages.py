@@ -119,10 +119,10 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
         environment: variables for the script beside those of this process.
     """
     begun = stage.trains and (stage.folder / "config.json").exists()
-    script, *flags = [*stage.arguments, "--out", str(stage.folder)]
+    script, *flags = stage.arguments
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     logged.parent.mkdir(parents=True, exist_ok=True)
-    command = [leash.__file__, str(provenance.PROJECT / script), *flags]
+    command = [leash.__file__, str(provenance.PROJECT / script), *flags, "--out", str(stage.folder)]
     with logged.open("wb") as output, complained.open("wb") as errors, _leash() as pipe:
         result = subprocess.run(
             [sys.executable, *command, *(["--resume"] if begun else [])],
