@@ -73,7 +73,7 @@ def main(argv=None):
             scored[setting] = areas(maps.importance(name, found, smoothing))
     scores = {setting: insertion - deletion for setting, (deletion, insertion) in scored.items()}
     best = max(scores, key=lambda setting: scores[setting].mean())
-    table = [_row(*setting, found, chance, scores[best]) for setting, found in scored.items()]
+    table = [_row(*setting, both, chance, scores[best]) for setting, both in scored.items()]
     highest, half = metrics.mean_interval(scores[best])
     level = [
         f"{row['method']}, {row['smoothing']} ({row['score']:.3f})"

@@ -38,9 +38,14 @@ class Stage:
     trains: bool = False  # makes a run, which can be resumed
 
     @property
+    def words(self) -> list[str]:
+        """Script and all flags."""
+        return [*self.arguments, "--out", str(self.folder)]
+
+    @property
     def command(self) -> str:
         """The shell command, as a person would type it."""
-        return provenance.typed("python", *self.arguments, "--out", self.folder)
+        return provenance.typed("python", *self.words)
 
 
 def manifest(stage: Stage) -> dict:
@@ -119,10 +124,10 @@ def finish(stage: Stage, logs: Path, environment: Mapping[str, str] | None = Non
         environment: variables for the script beside those of this process.
     """
     begun = stage.trains and (stage.folder / "config.json").exists()
-    script, *flags = stage.arguments
+    script, *flags = stage.words
     logged, complained = (logs / f"{stage.name}{end}" for end in (".log", ".errors.log"))
     logged.parent.mkdir(parents=True, exist_ok=True)
-    command = [leash.__file__, str(provenance.PROJECT / script), *flags, "--out", str(stage.folder)]
+    command = [leash.__file__, str(provenance.PROJECT / script), *flags]
     with logged.open("wb") as output, complained.open("wb") as errors, _leash() as pipe:
         result = subprocess.run(
             [sys.executable, *command, *(["--resume"] if begun else [])],
