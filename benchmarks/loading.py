@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import timing
+from common import cli
 
 MEASURE = """
 import resource, sys, time
@@ -36,7 +37,7 @@ def main():
     """Alternate cold, cached and pandas, and publish the table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=Path("data/fer2013"))
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=cli.positive, default=3)
     args = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plain, cache = Path(folder) / "train.csv", Path(folder) / "cache"

@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 
+from common import cli
 from common.report import results
 from common.runs import provenance
 
@@ -19,7 +20,9 @@ def flags(description, **defaults):
     options = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         nargs = "*" if isinstance(default, list) else None
-        options.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, nargs=nargs)
+        options.add_argument(
+            f"--{name.replace('_', '-')}", type=cli.positive, default=default, nargs=nargs
+        )
     return options.parse_args()
 
 

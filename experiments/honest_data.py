@@ -40,7 +40,7 @@ def build_parser():
     """Return the flags of this study; those that it does not know are for training."""
     options = cli.parser(__doc__)
     options.add_argument("--architecture", default="compact", **registry.option())
-    options.add_argument("--folds", type=int, default=3)
+    options.add_argument("--folds", type=cli.positive, default=3)
     cli.add_data(options)
     cli.add_seed(options)
     options.add_argument("--out", type=Path, default=Path("outputs/honest_data"))

@@ -35,8 +35,8 @@ def build_parser():
     """Return the flags of this study; those that it does not know are for training."""
     options = cli.parser(__doc__)
     options.add_argument("--data", default="data")
-    options.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.5, 0.8, 0.95])
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--fractions", type=cli.fraction, nargs="+", default=[0.1, 0.5, 0.8, 0.95])
+    options.add_argument("--seeds", type=cli.non_negative, nargs="+", default=[0, 1, 2])
     options.add_argument("--architecture", choices=tuple(TRAINING), default="dnn")
     options.add_argument("--out", type=Path, default=Path("outputs/self_training"))
     cli.add_engine(options)

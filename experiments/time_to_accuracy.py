@@ -31,8 +31,8 @@ def build_parser():
     """Return the flags of this study."""
     options = cli.parser(__doc__)
     options.add_argument("--data", default="data")
-    options.add_argument("--report-epochs", type=int, default=24)
-    options.add_argument("--compact-epochs", type=int, default=60)
+    options.add_argument("--report-epochs", type=cli.positive, default=24)
+    options.add_argument("--compact-epochs", type=cli.positive, default=60)
     for name in ("report", "compact"):
         options.add_argument(
             f"--{name}-run", metavar="RUN", type=Path, help="take this finished run, train none"

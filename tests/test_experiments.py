@@ -28,6 +28,23 @@ def test_minutes_until_an_accuracy_is_first_reached():
 
 
 @pytest.mark.parametrize(
+    ("study", "flags"),
+    [
+        (self_training, "--fractions 0.5 1.5"),
+        (self_training, "--seeds 0 -1"),
+        (honest_data, "--folds 0"),
+        (time_to_accuracy, "--report-epochs 0"),
+        (time_to_accuracy, "--compact-epochs -2"),
+    ],
+)
+def test_impossible_numbers_are_refused_before_anything_is_trained(study, flags, capsys):
+    with pytest.raises(SystemExit) as ended:
+        study.build_parser().parse_args(flags.split())
+    assert ended.value.code == 2
+    assert f"{flags.split()[0]}: expected a " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("differences", "verdict"),
     [
         ([0.01, 0.012, 0.011], "a gain"),
