@@ -121,6 +121,7 @@ def main(argv=None):
     from common.ascent import maximise, responses
     from common.models import checkpoints
     from common.outputs import Output
+    from common.runs import records
 
     model, _ = checkpoints.load(args.model)
     ascent_layers = args.layers or ASCENT_LAYERS if parts & {"ascent", "top"} else []
@@ -150,7 +151,8 @@ def main(argv=None):
             show_top_activations(args, output, model, grown.at(snapshots[-1:]), *held_out[:2])
     if "classes" in parts:
         show_classes(args, output, model, options, frames)
-    output.finish(f"Next: {provenance.continued('saliency.py', [args.model], args.data)}")
+    following = "saliency.py" if records.is_scored(args.model) else "predict.py"
+    output.finish(f"Next: {provenance.continued(following, [args.model], args.data)}")
 
 
 def load_held_out(args):

@@ -1,13 +1,16 @@
 """Training on all rows, and cross-validation: who holds out what, what is kept, what is scored."""
 
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import confusion
+import filter_vis
 import predict
 import saliency
 import train_dnn
@@ -16,6 +19,7 @@ from common.data import loading, splits
 from common.models import checkpoints, registry
 from common.runs import records, resume, storage
 from common.training import precise_batch_norm
+from experiments import publish
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,24 @@ def test_a_run_on_all_rows_keeps_the_last_epoch_and_says_that_nothing_scores_it(
 def test_whoever_needs_held_out_images_says_that_there_are_none(on_all, tmp_path, read):
     with pytest.raises(ValueError, match=r"dnn: was trained on all its images \(--validation 0\)"):
         read(on_all, str(tmp_path / "out"))
+
+
+def test_nothing_that_needs_held_out_images_is_suggested(on_all, faces, tmp_path, capsys):
+    picture = tmp_path / "face.png"
+    Image.fromarray(faces.train_images[0].squeeze()).save(picture)
+    of_run = ["--model", str(on_all), "--out", str(tmp_path / "out")]
+    predict.main(["--photos", str(picture), "--whole-image", *of_run])
+    filter_vis.main(["--part", "classes", "--steps", "2", *of_run])
+    printed = capsys.readouterr().out
+    assert "confusion.py" not in printed
+    assert "saliency.py" not in printed
+
+
+def test_what_rounding_changes_is_seen_on_test_images_then(on_all, small_data, tmp_path, capsys):
+    out = tmp_path / "published"
+    publish.main(["--model", str(on_all), "--data", str(small_data), "--out", str(out)])
+    assert re.search(r"Of \d+ test images \d+ are read differently", capsys.readouterr().out)
+    assert "accuracy" not in records.read(out).metrics
 
 
 def test_a_history_may_lack_both_scores_or_none(on_all, tmp_path):

@@ -140,6 +140,8 @@ def _watch(args, source, find, writer, stopped):
 
 
 def _following(args):
-    """Return what to do next with the same models."""
+    """Return what to do next with the same models, nothing where no image is left to score one."""
+    if not all(map(records.is_scored, args.model)):
+        return ""
     command = provenance.continued("confusion.py", args.model, args.data)
     return f"See how far to trust it: {command}"
