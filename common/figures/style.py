@@ -72,6 +72,15 @@ def coloured(things: Iterable) -> Iterator[tuple[Any, str]]:
     return zip(things, itertools.cycle(SERIES), strict=False)
 
 
+def draw_shares(
+    axes: Axes, places: np.ndarray, shares: np.ndarray, errors: np.ndarray, name: str, colour: str
+) -> None:
+    """Draw shares in [0, 1] as dots on a curve in a band of one standard error."""
+    axes.plot(places, shares, "o-", color=colour, markersize=3.5, label=name)
+    low, high = np.clip([shares - errors, shares + errors], 0, 1)
+    axes.fill_between(places, low, high, color=colour, alpha=0.18, lw=0)
+
+
 def show_face(axes: Axes, image: np.ndarray, title: str = "", *, size: float = 8) -> None:
     """Draw one grey image, uint8 or float in [0, 1], without axes."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype.kind == "u" else 1)

@@ -22,8 +22,7 @@ def draw(result) -> Figure:
     curves, rounded = result.curves
     for name, (shares, error, _) in curves.items():
         title, colour = ATTACKS[name].title, ATTACKS[name].colour
-        overall.plot(sizes, shares, "o-", color=colour, markersize=3.5, label=title)
-        overall.fill_between(sizes, shares - error, shares + error, color=colour, alpha=0.18, lw=0)
+        style.draw_shares(overall, sizes, shares, error, title, colour)
         overall.plot(sizes, rounded[name][0], "x:", color=colour, markersize=5)
     overall.plot([], [], "x:", color="black", label="rounded to 8 bits")
     overall.set_title("all faces (band: one standard error)")

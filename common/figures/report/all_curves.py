@@ -56,8 +56,7 @@ def draw(result: Curves) -> Figure:
     axes = figure.subplots()
     for (name, rows), colour in style.coloured(result.networks.items()):
         sizes, shares, errors = np.array([[row[column] for column in NUMBERS] for row in rows]).T
-        axes.plot(sizes, shares, "o-", color=colour, markersize=3.5, label=name)
-        axes.fill_between(sizes, shares - errors, shares + errors, color=colour, alpha=0.18, lw=0)
+        style.draw_shares(axes, sizes, shares, errors, name, colour)
     axes.set(xlabel="size of the perturbation / 255", ylabel="accuracy", ylim=(-0.03, 1.03))
     axes.grid(alpha=0.25)
     axes.legend()
