@@ -172,6 +172,17 @@ def test_a_title_is_as_wide_as_its_figure_at_most(width):
     assert figure.get_figheight() > 2 or width == 12
 
 
+def test_a_long_command_below_a_figure_takes_nothing_from_it(tmp_path):
+    style = importlib.import_module("common.figures.style")
+    heights = []
+    for words in (1, 400):
+        figure = style.new_figure(5, 1)
+        axes = figure.subplots()
+        style.save(figure, tmp_path / "a.png", source="--model " * words)
+        heights.append(axes.get_window_extent().height)
+    assert 0.8 < heights[1] / heights[0] < 1.3
+
+
 def test_a_method_is_one_module_and_one_line(tiny_run, tmp_path, monkeypatch, capsys):
     module = types.ModuleType("dark_pixels")
     module.attribute = lambda model, images, classes, options: 1 - images[..., 0]

@@ -63,7 +63,8 @@ def load(dataset: loading.Dataset, rows: str, runs: Iterable[Path]) -> Labelled:
         images=images,
         labels=labels,
         sentences=tuple(
-            _worth(run, replace(dataset, train_images=everything), len(images)) for run in runs
+            _worth(run, replace(dataset, train_images=everything), len(images))
+            for run in dict.fromkeys(runs)
         ),
     )
 

@@ -20,6 +20,7 @@ DPI = 150
 CHARACTER = 0.6  # of its size, the width of one on average
 TITLE_SIZE = 10.8  # points
 OVER_FACE = 0.8  # of a face is hidden where the map drawn over it is highest
+LINE = 1.33  # of its size, the height of a line of text
 SOURCE_SIZE = 6  # points; the line below a figure that says what made it
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; one for each class.
@@ -56,8 +57,7 @@ def new_figure(width: float, height: float) -> Figure:
 def title(figure: Figure, text: str, *, size: float = TITLE_SIZE, **options: Any) -> None:
     """Write the title of a Figure, which grows by the lines that its width asks for."""
     lines = [part for line in text.splitlines() for part in _wrapped(figure, line, size)]
-    more = len(lines) - len(text.splitlines())
-    figure.set_figheight(figure.get_figheight() + more * 1.2 * size / 72)
+    _make_room(figure, len(lines) - len(text.splitlines()), size)
     # A name may hold a $.
     figure.suptitle("\n".join(lines), fontsize=size, parse_math=False, **options)
 
@@ -65,6 +65,11 @@ def title(figure: Figure, text: str, *, size: float = TITLE_SIZE, **options: Any
 def _wrapped(figure, text, size):
     """Return the lines of a text as wide as a figure."""
     return textwrap.wrap(text, int(72 * figure.get_figwidth() / (CHARACTER * size)))
+
+
+def _make_room(figure, lines, size):
+    """Make a figure higher by so many lines of a text."""
+    figure.set_figheight(figure.get_figheight() + lines * LINE * size / 72)
 
 
 def coloured(things: Iterable) -> Iterator[tuple[Any, str]]:
@@ -132,8 +137,10 @@ def show_maps(
 def save(figure: Figure, path: Path, *, source: str) -> None:
     """Write a Figure as PNG, atomically, with its source below it: run and command, one line."""
     source = source.encode("utf-8", "backslashreplace").decode()  # names that are no text
+    lines = _wrapped(figure, source, SOURCE_SIZE)
+    _make_room(figure, len(lines) - 1, SOURCE_SIZE)
     figure.supxlabel(
-        "\n".join(_wrapped(figure, source, SOURCE_SIZE)),
+        "\n".join(lines),
         fontsize=SOURCE_SIZE,
         color="#888888",
         x=0.995,
