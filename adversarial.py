@@ -173,7 +173,6 @@ def main(argv=None):
     """Attack the images, try every pair of emotions, measure many faces, ask other models."""
     args = build_parser().parse_args(argv)
     setting, names = read_setting(args)
-    output = Output(args.out, argv=argv, models=[args.model, *args.transfer])
     import numpy as np
 
     from common.attacks import outcomes, robustness
@@ -192,6 +191,7 @@ def main(argv=None):
     drawn, sampled = split.validation_rows[sample.numbers], images[sample.numbers]
     seen = {str(run): int(agreement.seen_by(run, faces)[drawn].sum()) for run in args.transfer}
     others = {str(run): prediction.logits_model(checkpoints.load(run)[0]) for run in args.transfer}
+    output = Output(args.out, argv=argv, models=[args.model, *args.transfer])
 
     if "examples" in args.figures:
         attacked = outcomes.examples(network, setting, images, labels, args.images, names)
